@@ -3,7 +3,7 @@ Key path → line and column in a TOML text. tomllib keeps no positions, so this
 
 It runs before tomllib and bounds what that parser is given: tomllib needs seconds for a dotted key of 20,000 parts and
 recurses into nested arrays (reference/reliability.md SP08). On a text that tomllib refuses, `places` raises or returns
-what it likes; only `TooDeep` is a verdict.
+what it likes; only `DepthError` is a verdict.
 """
 
 import re
@@ -23,7 +23,7 @@ class Place(NamedTuple):
     column: int
 
 
-class TooDeep(ValueError):
+class DepthError(ValueError):
     """A key with too many parts, or values nested too deeply. `place` is where it begins."""
 
     def __init__(self, place: Place) -> None:
@@ -56,7 +56,7 @@ def places(text: str) -> dict[Path, Place]:
         headers name has the first one's place.
 
     Raises:
-        TooDeep: a key has more than `DEPTH_MAX` parts, or values are nested deeper than that.
+        DepthError: a key has more than `DEPTH_MAX` parts, or values are nested deeper than that.
         ValueError: the text is not TOML.
     """
     return _Scanner(text).document()
@@ -117,7 +117,7 @@ class _Scanner:
     def _value(self, path: Path, *, depth: int) -> None:
         opener = self.text[self.at : self.at + 1]
         if opener in ("[", "{") and depth > DEPTH_MAX:
-            raise TooDeep(self._here())
+            raise DepthError(self._here())
         if opener == "[":
             self._members(path, "]", depth=depth)
         elif opener == "{":
@@ -151,7 +151,7 @@ class _Scanner:
             self._skip(_BLANK)
             place = self._here()
             if len(parts) >= DEPTH_MAX:
-                raise TooDeep(parts[0][1])
+                raise DepthError(parts[0][1])
             begin = self.at
             if self.text[begin : begin + 1] in ('"', "'"):
                 self._skip(_STRING)

@@ -102,6 +102,13 @@ class ComputedChanges(Enum):
     FURTHER_PAYLOAD = "further_payload"
 
 
+class PayloadSplit(Enum):
+    """Airtable 5.6: "one action can be split over several payloads"; how many records one payload takes at most."""
+
+    BY_25 = 25
+    BY_3 = 3
+
+
 class PullRequestPut(Enum):
     """Bitbucket: what a `PUT` of a pull request does with what it does not name."""
 
@@ -190,6 +197,7 @@ class Choices:
     empty_merge_key: EmptyMergeKey = EmptyMergeKey.MATCHES_EMPTY
     person_creates: PersonCreates = PersonCreates.EMPTY_ROW_THEN_CELLS
     computed_changes: ComputedChanges = ComputedChanges.SAME_PAYLOAD
+    payload_split: PayloadSplit = PayloadSplit.BY_25
     pull_request_put: PullRequestPut = PullRequestPut.PARTIAL
     second_post: SecondPost = SecondPost.ALL
     reviewer_naming: ReviewerNaming = ReviewerNaming.UUID_ONLY

@@ -8,8 +8,6 @@ refused. Source: reference/airtable.md 3.1 and 8.2.
 
 # ruff: noqa: ARG005 - every program takes the row, every function the row and its arguments
 
-# ruff: noqa: ARG005 - every program takes the row, every function the row and its arguments
-
 import operator
 import re
 from collections.abc import Callable

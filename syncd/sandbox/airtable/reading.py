@@ -210,6 +210,8 @@ def _filter(table: Table, text: Any) -> formula.Program:
         if error.unknown:
             raise refusal.bad_formula("Unknown field names: " + ", ".join(error.unknown).lower()) from None
         raise refusal.bad_formula() from None
+    except RecursionError:
+        raise refusal.bad_formula() from None
 
 
 def _sorted(call: Call, table: Table, rows: list[Record], sort: Any) -> list[Record]:

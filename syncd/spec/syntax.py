@@ -19,6 +19,7 @@ from syncd.spec.nearest import did_you_mean, listed
 LISTS = {members.value: members for members in List}
 TEXTS = ("record_id", "name", "status", "today", "now")
 NAMES = ("record", *TEXTS, *LISTS, *(name for name in PRIMARIES if name != "commit"))
+ISSUES_RETIRED = "Bitbucket removed its issue tracker in August 2026"
 QUANTIFIERS = ("any", "all", "count", "where")
 FILTERS = frozenset(
     {
@@ -252,6 +253,9 @@ class _Reader:
             return
         if name in QUANTIFIERS:
             self._refuse(f"`{name}` is a question about a list: {name}(prs, …)")
+            return
+        if name == "issue":
+            self._refuse(f"`issue` is retired: {ISSUES_RETIRED}")
             return
         if name not in NAMES:
             self._refuse(f"no name `{name}`. {listed('Names', name, NAMES)}")

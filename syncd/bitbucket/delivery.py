@@ -10,7 +10,7 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from syncd.bitbucket import translate
 from syncd.model.event import Dirt, DirtyWork, Event
@@ -212,7 +212,7 @@ def _repository(value: Any) -> RepositoryId | None:
     return None if identity is None else RepositoryId(identity)
 
 
-def _is_name(value: Any) -> bool:
+def _is_name(value: Any) -> TypeGuard[str]:
     # What is no name in git can neither be stored (lone surrogates, NUL) nor be read back.
     if not isinstance(value, str) or not 0 < len(value) <= NAME_LENGTH_MAX:
         return False

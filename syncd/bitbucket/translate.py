@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from syncd import ports
 from syncd.model.ids import AccountId, HookId, PullRequestKey, RepositoryId
 from syncd.model.schema import Repository
 from syncd.model.work import Branch, Build, Commit, Deployment, PullRequest
-from syncd.ports import HookState
 
 SHORT_HASH_LENGTH = 12
 FULL_HASH_LENGTH = 40
@@ -264,13 +264,13 @@ def merged_at(entry: Any) -> datetime | None:
     return instant(update.get("date"), "update.date")
 
 
-def hook(raw: Any) -> HookState:
+def hook(raw: Any) -> ports.HookState:
     """One webhook; its events as a sorted tuple, since they come back in another order (reference/bitbucket.md 3)."""
     body = _object(raw, "webhook_subscription")
     events = body.get("events")
     if not isinstance(events, list):
         raise Malformed("events", "a list")
-    return HookState(
+    return ports.HookState(
         hook=hook_id(body.get("uuid")),
         url=_text(body, "url"),
         healthy=_truth(body, "active"),
@@ -303,6 +303,11 @@ def _text(body: _Json, key: str) -> str:
     found = body.get(key)
     if not isinstance(found, str):
         raise Malformed(key, "a text")
+    # Escapes of JSON can make texts that no store takes.
+    try:
+        found.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Malformed(key, "a text in Unicode") from None
     return found
 
 

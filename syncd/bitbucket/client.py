@@ -1,0 +1,316 @@
+"""
+One method per call of Bitbucket's REST API; the only file of the room with HTTP.
+
+atlassian-python-api is used as a transport with paths: one `Cloud` object over our own session. Its paging follows any link and
+takes an answer without `values` for the end, its child objects sleep and read every object again (reference/dependencies.md 5,
+reference/reliability.md "Traps in the libraries"): so lists are paged here, and no other object of the library is built.
+
+The session (`syncd.transport`) owns time-outs, budgets and the classification of refusals; it gives back good answers only.
+What is left is an answer that cannot be read: a failed read, or, after a changing request, an unknown outcome.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import quote, urlsplit
+
+import requests
+from atlassian.bitbucket.cloud import Cloud
+
+from syncd import errors, ports
+from syncd.bitbucket import translate
+from syncd.model.ids import AccountId, HookId, RepositoryId
+from syncd.model.schema import Repository
+from syncd.model.work import Branch, Build, Deployment, PullRequest
+
+SERVICE = "bitbucket"
+API_VERSION = "/2.0"
+PULL_REQUESTS_PER_PAGE = 50
+"""More is a 400 for pull requests and their activity (reference/bitbucket.md 7.1)."""
+PER_PAGE = 100
+PAGES_MAX = 2_000
+"""A list that does not end: 100,000 pull requests, an hour's allowance twice over."""
+
+_WITH_PEOPLE = "+values.reviewers,+values.participants"
+_WITH_ENVIRONMENT = (
+    "+values.environment.name,+values.environment.environment_type.name,+values.state.status.name,"
+    "+values.state.completed_on,+values.release.commit.hash"
+)
+
+_Json = dict[str, Any]
+_Params = Mapping[str, str | int | Sequence[str]]
+_T = TypeVar("_T")
+
+# At DEBUG the library logs whole bodies and headers.
+logging.getLogger("atlassian").setLevel(logging.WARNING)
+
+
+class Client:
+    """The calls of one credential in one workspace. Not for several threads at once: `requests.Session` is not."""
+
+    def __init__(self, session: requests.Session, *, base_url: str, workspace: str, token: str, user: str = "") -> None:
+        """
+        Args:
+            session: from `transport.open_session`.
+            base_url: the API root, with or without its last segment `/2.0`.
+            workspace: slug or UUID.
+            token: an access token (Bearer), or with `user` an API token.
+            user: e-mail address of the account behind an API token (HTTP Basic).
+        """
+        if not token or not workspace:
+            raise ValueError("a token and a workspace are needed")
+        root = base_url.rstrip("/").removesuffix(API_VERSION)
+        self._base = urlsplit(root + API_VERSION)
+        credential = {"username": user, "password": token} if user else {"token": token}
+        self._cloud = Cloud(url=root, session=session, retry_with_header=False, **credential)  # type: ignore[no-untyped-call]  # the library's constructor has no types
+        self._workspace = workspace
+
+    # ------------------------------------------------------------------------------------------ account, repositories
+
+    def user(self) -> AccountId:
+        """`GET /user`."""
+        return self._read("user", translate.account)
+
+    def is_readable(self) -> bool:
+        """Whether the credential reads the workspace's repositories at all; raises as any read does."""
+        self._read(self._in_workspace(), translate.page, {"pagelen": 1})
+        return True
+
+    def repositories(self) -> list[Repository]:
+        """`GET /repositories/{workspace}`, sorted by what does not move."""
+        return self._all(self._in_workspace(), translate.repository, {"sort": "created_on", "pagelen": PER_PAGE})
+
+    def repository(self, name: str) -> Repository:
+        """`GET /repositories/{workspace}/{name}`, by slug or UUID."""
+        return self._read(self._in_workspace(name), translate.repository)
+
+    # ------------------------------------------------------------------------------------------------- pull requests
+
+    def pull_requests(self, home: RepositoryId, *, since: datetime | None, source: str) -> list[PullRequest]:
+        """
+        `GET /pullrequests` in all four states, with the people that list items leave out (reference/bitbucket.md 7.1).
+
+        Sorted by creation, which does not move while pages are read (8.1).
+        """
+        conditions = []
+        if since is not None:
+            conditions.append(f"updated_on >= {since.astimezone(UTC).isoformat(timespec='microseconds')}")
+        if source:
+            conditions.append(f"source.branch.name = {_quoted(source)}")
+        params: dict[str, str | int | Sequence[str]] = {
+            "state": sorted(translate.STATES),
+            "sort": "created_on",
+            "pagelen": PULL_REQUESTS_PER_PAGE,
+            "fields": _WITH_PEOPLE,
+        }
+        if conditions:
+            params["q"] = " AND ".join(conditions)
+        return self._all(
+            self._in_repository(home, "pullrequests"), lambda one: translate.pull_request(one, home), params
+        )
+
+    def pull_request(self, home: RepositoryId, number: int) -> PullRequest:
+        """`GET /pullrequests/{id}`."""
+        path = self._in_repository(home, "pullrequests", str(number))
+        return self._read(path, lambda one: translate.pull_request(one, home))
+
+    def create_pull_request(self, home: RepositoryId, body: _Json) -> PullRequest:
+        """`POST /pullrequests`."""
+        path = self._in_repository(home, "pullrequests")
+        return self._change("POST", path, body, lambda one: translate.pull_request(one, home))
+
+    def change_pull_request(self, home: RepositoryId, number: int, body: _Json) -> PullRequest:
+        """`PUT /pullrequests/{id}`; what becomes of what is left out is open, so nothing mutable may be left out."""
+        path = self._in_repository(home, "pullrequests", str(number))
+        return self._change("PUT", path, body, lambda one: translate.pull_request(one, home))
+
+    def pull_request_commits(self, home: RepositoryId, number: int) -> ports.HeadCommits:
+        """`GET /pullrequests/{id}/commits`, the first page."""
+        path = self._in_repository(home, "pullrequests", str(number), "commits")
+        return self._first_commits(path, home, {"pagelen": PER_PAGE})
+
+    def activity(self, home: RepositoryId, number: int) -> Iterator[list[datetime | None]]:
+        """`GET /pullrequests/{id}/activity`, page by page, newest first: of each entry when it says merged, else None."""
+        path = self._in_repository(home, "pullrequests", str(number), "activity")
+        for entries, _ in self._pages(path, translate.merged_at, {"pagelen": PULL_REQUESTS_PER_PAGE}):
+            yield entries
+
+    # ------------------------------------------------------------------------------------- branches, commits, builds
+
+    def branches(self, home: RepositoryId, *, holding: str) -> list[Branch]:
+        """`GET /refs/branches` by name, or those whose name contains a text, in any case (reference/bitbucket.md 7.2)."""
+        params: dict[str, str | int] = {"sort": "name", "pagelen": PER_PAGE}
+        if holding:
+            params["q"] = f"name ~ {_quoted(holding)}"
+        return self._all(self._in_repository(home, "refs", "branches"), lambda one: translate.branch(one, home), params)
+
+    def branch(self, home: RepositoryId, name: str) -> Branch:
+        """`GET /refs/branches/{name}`; the name is one segment."""
+        path = self._in_repository(home, "refs", "branches", name)
+        return self._read(path, lambda one: translate.branch(one, home))
+
+    def create_branch(self, home: RepositoryId, name: str, commit: str) -> Branch:
+        """`POST /refs/branches` at a commit of 40 characters."""
+        path = self._in_repository(home, "refs", "branches")
+        body = {"name": name, "target": {"hash": commit}}
+        return self._change("POST", path, body, lambda one: translate.branch(one, home))
+
+    def commits(self, home: RepositoryId, *, include: str, exclude: str, count: int = PER_PAGE) -> ports.HeadCommits:
+        """`GET /commits?include=…&exclude=…`, the first page."""
+        path = self._in_repository(home, "commits")
+        return self._first_commits(path, home, {"include": include, "exclude": exclude, "pagelen": count})
+
+    def builds(self, home: RepositoryId, commit: str) -> list[Build]:
+        """`GET /commit/{hash}/statuses`."""
+        path = self._in_repository(home, "commit", commit, "statuses")
+        return self._all(path, lambda one: translate.build(one, home), {"sort": "created_on", "pagelen": PER_PAGE})
+
+    def deployments(self, home: RepositoryId) -> Iterator[list[Deployment]]:
+        """`GET /deployments`, page by page, newest first, with names of environments and results (reference/bitbucket.md 7.4)."""
+        path = self._in_repository(home, "deployments")
+        params: _Params = {"sort": "-state.started_on", "pagelen": PER_PAGE, "fields": _WITH_ENVIRONMENT}
+        for deployments, _ in self._pages(path, lambda one: translate.deployment(one, home), params):
+            yield deployments
+
+    # --------------------------------------------------------------------------------------------------------- hooks
+
+    def hook_events(self) -> list[str]:
+        """`GET /hook_events/repository`: the names that can be subscribed to today."""
+        return self._all("hook_events/repository", translate.event_name, {"pagelen": PER_PAGE})
+
+    def hooks(self, home: RepositoryId) -> list[ports.HookState]:
+        """`GET /hooks`."""
+        return self._all(self._in_repository(home, "hooks"), translate.hook, {"pagelen": PER_PAGE})
+
+    def create_hook(self, home: RepositoryId, body: _Json) -> ports.HookState:
+        """`POST /hooks`."""
+        return self._change("POST", self._in_repository(home, "hooks"), body, translate.hook)
+
+    def change_hook(self, home: RepositoryId, hook: HookId, body: _Json) -> ports.HookState:
+        """`PUT /hooks/{uid}`."""
+        return self._change("PUT", self._in_repository(home, "hooks", hook), body, translate.hook)
+
+    def delete_hook(self, home: RepositoryId, hook: HookId) -> None:
+        """`DELETE /hooks/{uid}`."""
+        self._send("DELETE", self._in_repository(home, "hooks", hook))
+
+    # ---------------------------------------------------------------------------------------------------------- HTTP
+
+    def _in_workspace(self, *parts: str) -> str:
+        return "/".join(["repositories", *(_segment(part) for part in (self._workspace, *parts))])
+
+    def _in_repository(self, home: RepositoryId, *parts: str) -> str:
+        # By UUID: slugs change on a rename, and an old one may come to name another repository (BB14).
+        return self._in_workspace(home, *parts)
+
+    def _read(self, path: str, read: Callable[[Any], _T], params: _Params | None = None) -> _T:
+        return self._parsed("GET", path, self._send("GET", path, params=params), read)
+
+    def _change(self, method: str, path: str, body: _Json, read: Callable[[Any], _T]) -> _T:
+        return self._parsed(method, path, self._send(method, path, body=body), read)
+
+    def _all(self, path: str, read: Callable[[Any], _T], params: _Params) -> list[_T]:
+        return [one for page, _ in self._pages(path, read, params) for one in page]
+
+    def _first_commits(self, path: str, home: RepositoryId, params: _Params) -> ports.HeadCommits:
+        found, more = next(self._pages(path, lambda one: translate.commit(one, home), params))
+        return ports.HeadCommits(commits=tuple(found), whole=not more)
+
+    def _pages(self, path: str, read: Callable[[Any], _T], params: _Params) -> Iterator[tuple[list[_T], bool]]:
+        """Each page and whether another follows. The end is a missing `next`, nothing else (BB07, BB08)."""
+        following: str | None = None
+        seen: set[str] = set()
+        for _ in range(PAGES_MAX):
+            answer = (
+                self._send("GET", path, params=params) if following is None else self._send("GET", path, link=following)
+            )
+            values, following = self._parsed("GET", path, answer, translate.page)
+            items = [self._translated("GET", path, value, read) for value in values]
+            yield items, following is not None
+            if following is None:
+                return
+            if following in seen:
+                _unreadable("GET", path, "the links to the next page go round in a circle", "NEXT_LOOPS")
+            if not self._is_pinned(following):
+                _unreadable("GET", path, "the link to the next page leaves the API", "NEXT_ELSEWHERE")
+            seen.add(following)
+        _unreadable("GET", path, f"the list has more than {PAGES_MAX} pages", "NEXT_ENDLESS")
+
+    def _is_pinned(self, link: str) -> bool:
+        try:
+            parts = urlsplit(link)
+        except ValueError:
+            return False
+        same = (parts.scheme, parts.netloc.lower()) == (self._base.scheme, self._base.netloc.lower())
+        return same and parts.path.startswith(self._base.path + "/") and "/../" not in parts.path
+
+    def _send(
+        self, method: str, path: str, *, params: _Params | None = None, body: _Json | None = None, link: str = ""
+    ) -> requests.Response:
+        # advanced_mode gives the answer itself: the library's own reading turns broken JSON into a text.
+        answer: requests.Response = self._cloud.request(
+            method,
+            link or path,
+            data=body,
+            params=None if params is None else dict(params),
+            absolute=bool(link),
+            advanced_mode=True,
+            allow_redirects=False,
+        )
+        if not 200 <= answer.status_code < 300:
+            # Only a redirect can still get here: it would turn a POST into a GET and leave the API (BB13).
+            _unreadable(
+                method, path, f"unexpected status {answer.status_code}", "UNEXPECTED_STATUS", answer.status_code
+            )
+        return answer
+
+    def _parsed(self, method: str, path: str, answer: requests.Response, read: Callable[[Any], _T]) -> _T:
+        try:
+            loaded = json.loads(answer.content.decode("utf-8"), parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            _unreadable(method, path, "the answer is not JSON", "NOT_JSON", answer.status_code)
+        return self._translated(method, path, loaded, read)
+
+    def _translated(self, method: str, path: str, loaded: Any, read: Callable[[Any], _T]) -> _T:
+        try:
+            return read(loaded)
+        except translate.Malformed as problem:
+            _unreadable(method, path, str(problem), problem.code, cause=problem)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _segment(part: str) -> str:
+    """One path segment, percent-encoded; people name branches, so `/`, `?` and `#` are ordinary characters (trap 17)."""
+    # No object of the service is called like this, and a dot segment would be cut out of the path on its way.
+    if part in {"", ".", ".."} or any(char < " " or "\ud800" <= char <= "\udfff" for char in part):
+        raise errors.Rejected(
+            "a name that cannot stand in an address; nothing was sent",
+            service=SERVICE,
+            request="",
+            code="IMPOSSIBLE_NAME",
+        )
+    return quote(part, safe="")
+
+
+def _quoted(text: str) -> str:
+    """A string of the filter language (reference/bitbucket.md 8.2)."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _unreadable(
+    method: str, path: str, problem: str, code: str, status: int | None = None, cause: Exception | None = None
+) -> NoReturn:
+    """A failed read; after a changing request nobody knows whether it was done."""
+    kind = errors.Unreachable if method == "GET" else errors.Unclear
+    raise kind(
+        f"the answer cannot be used: {problem}",
+        service=SERVICE,
+        request=f"{method} /{path}",
+        status=status,
+        code=code,
+    ) from cause

@@ -24,7 +24,7 @@ FINISHED = frozenset({"SUCCESSFUL", "FAILED", "STOPPED"})
 
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 _HASH = re.compile(r"[0-9a-f]{7,40}")
-_UUID = re.compile(r"\{?([0-9a-fA-F-]{8,64})\}?")
+_UUID = re.compile(r"\{?([0-9A-Za-z-]{1,64})\}?")
 
 _Json = dict[str, Any]
 

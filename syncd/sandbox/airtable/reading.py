@@ -244,10 +244,10 @@ def _look(table: Table, options: dict[str, Any]) -> Look:
     only: frozenset[str] | None = None
     if options.get("fields") is not None:
         named = options["fields"] if isinstance(options["fields"], list) else [options["fields"]]
-        found = {name: table.find_field(str(name)) for name in named}
+        found = {name: table.find_field(name) for name in map(str, named)}
         for name, field in found.items():
             if field is None:
-                raise refusal.unknown_field(str(name))
+                raise refusal.unknown_field(name)
         only = frozenset(field.id for field in found.values() if field is not None)
     as_text = options.get("cellFormat") == "string"
     if options.get("cellFormat") not in (None, "json", "string") or (

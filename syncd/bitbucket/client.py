@@ -71,7 +71,7 @@ class Client:
 
     def user(self) -> AccountId:
         """`GET /user`."""
-        return self._read("user", translate.account)
+        return self._read("user", translate.own_account)
 
     def is_readable(self) -> bool:
         """Whether the credential reads the workspace's repositories at all; raises as any read does."""
@@ -194,7 +194,10 @@ class Client:
 
     def delete_hook(self, home: RepositoryId, hook: HookId) -> None:
         """`DELETE /hooks/{uid}`."""
-        self._send("DELETE", self._in_repository(home, "hooks", hook))
+        path = self._in_repository(home, "hooks", hook)
+        answer = self._send("DELETE", path)
+        if answer.status_code != requests.codes.no_content:
+            _unreadable("DELETE", path, "no 204", "UNEXPECTED_STATUS", answer.status_code)
 
     # ---------------------------------------------------------------------------------------------------------- HTTP
 
@@ -257,13 +260,7 @@ class Client:
             params=None if params is None else dict(params),
             absolute=bool(link),
             advanced_mode=True,
-            allow_redirects=False,
         )
-        if not 200 <= answer.status_code < 300:
-            # Only a redirect can still get here: it would turn a POST into a GET and leave the API (BB13).
-            _unreadable(
-                method, path, f"unexpected status {answer.status_code}", "UNEXPECTED_STATUS", answer.status_code
-            )
         return answer
 
     def _parsed(self, method: str, path: str, answer: requests.Response, read: Callable[[Any], _T]) -> _T:

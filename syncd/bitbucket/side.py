@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from syncd import errors, ports
+from requests.adapters import BaseAdapter
+
+from syncd import errors, ports, transport
 from syncd.bitbucket import translate
 from syncd.bitbucket.client import SERVICE, Client
 from syncd.model.ids import AccountId, HookId
@@ -14,6 +16,42 @@ from syncd.model.work import Branch, Build, Deployment, PullRequest
 
 HOOK_DESCRIPTION = "syncd"
 _ATTRIBUTES = frozenset({"title", "description", "destination_branch", "draft"})
+
+
+def open_side(
+    *,
+    base_url: str,
+    workspace: str,
+    token: str,
+    user: str = "",
+    gate: ports.Gate,
+    clock: ports.Clock,
+    user_agent: str,
+    adapter: BaseAdapter | None = None,
+) -> "BitbucketSide":
+    """
+    A side with a session of its own, for one worker thread.
+
+    Args:
+        base_url: the API root, e.g. `https://api.bitbucket.org/2.0`.
+        workspace: slug or UUID.
+        token: an access token; with `user`, the account's e-mail address, an API token.
+        gate: the credential's budgets.
+        adapter: stands in for the network; None is the real one.
+
+    Raises:
+        ValueError: the address is none, or the token or workspace is empty.
+    """
+    session = transport.open_session(
+        service=SERVICE,
+        base_url=base_url,
+        gate=gate,
+        clock=clock,
+        explain=translate.explain,
+        user_agent=user_agent,
+        adapter=adapter,
+    )
+    return BitbucketSide(Client(session, base_url=base_url, workspace=workspace, token=token, user=user))
 
 
 class BitbucketSide:
@@ -35,7 +73,7 @@ class BitbucketSide:
         gets, so a refusal is believed only when the repositories are refused too.
         """
         try:
-            return self._client.user() or None
+            return self._client.user()
         except (errors.Unauthorised, errors.Gone):
             self._client.is_readable()
             return None

@@ -26,6 +26,9 @@ _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\
 _HASH = re.compile(r"[0-9a-f]{7,40}")
 _UUID = re.compile(r"\{?([0-9A-Za-z-]{1,64})\}?")
 
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{1,63}")
+_FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
 _Json = dict[str, Any]
 
 
@@ -87,6 +90,11 @@ def account(raw: Any) -> AccountId:
     return AccountId(uuid_or_none(_object(raw, "account").get("uuid")) or "")
 
 
+def own_account(raw: Any) -> AccountId:
+    """The account that `/user` tells; an answer without one is none."""
+    return AccountId(_uuid(_object(raw, "user").get("uuid"), "uuid"))
+
+
 def status_commit(raw: _Json) -> str:
     """The full hash that a build status is for; in old bodies only a link tells it (reference/bitbucket.md 6.5). "" if none."""
     commit = raw.get("commit")
@@ -97,6 +105,40 @@ def status_commit(raw: _Json) -> str:
         href = link.get("href") if isinstance(link, dict) else None
         told = href.rsplit("/", 1)[-1] if isinstance(href, str) else None
     return told if isinstance(told, str) and len(told) == FULL_HASH_LENGTH and _HASH.fullmatch(told) else ""
+
+
+# ---------------------------------------------------------------------------------------------------------- refusals
+
+
+def explain(status: int, raw: Any) -> tuple[str, str]:  # noqa: ARG001 - the form of `transport.Explain`
+    """
+    The service's error code and its text (reference/bitbucket.md 10). Never raises.
+
+    Returns:
+        As code the key of `error.data`, else the refused fields as `field:reviewers`, else "". Of the text the message, and
+        of `detail` what it says in words or which scopes are missing.
+    """
+    body = raw if isinstance(raw, dict) else {}
+    # A missing right is answered by the bare inner part (2.4).
+    inner = body.get("error")
+    error = inner if isinstance(inner, dict) else body
+    texts = [text for text in (error.get("message"), _explained(error.get("detail"))) if isinstance(text, str) and text]
+    named = error.get("data")
+    key = named.get("key") if isinstance(named, dict) else None
+    if isinstance(key, str) and _CODE.fullmatch(key):
+        return key, ": ".join(texts)
+    fields = error.get("fields")
+    refused = sorted(name for name in fields if _FIELD.fullmatch(name)) if isinstance(fields, dict) else []
+    return f"field:{','.join(refused[:5])}" if refused else "", ": ".join(texts)
+
+
+def _explained(detail: Any) -> str:
+    if isinstance(detail, str):
+        return detail
+    required = detail.get("required") if isinstance(detail, dict) else None
+    if not isinstance(required, list):
+        return ""
+    return "required: " + ", ".join(scope for scope in required if isinstance(scope, str))
 
 
 # ----------------------------------------------------------------------------------------------------------- answers

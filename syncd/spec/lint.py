@@ -16,7 +16,7 @@ from syncd.spec.expression import Expression, Template
 from syncd.spec.syntax import ISSUES_RETIRED
 
 _LOOPBACK = re.compile(r"(?:127\.[0-9.]+|localhost|\[::1\]):[0-9]+|unix:.+")
-_ACCOUNT = re.compile(r"\{[0-9a-fA-F-]+\}")
+_ACCOUNT = re.compile(r"\{[^{}\s]+\}")
 Templates = Mapping[tuple[str, str], Template]
 
 
@@ -49,7 +49,7 @@ def check(file: schema.File, document: Document, templates: Templates) -> Iterat
         if sync.status is not None:
             yield from machine.check(sync.status, document, (*path, "status"))
         yield from _states(sync, document, path, {key[1]: made for key, made in templates.items() if key[0] == name})
-        yield from feedback(uses(sync, path), _conditions(sync, path), document)
+        yield from feedback(uses(sync, path), deciding(sync, path), document)
     yield from _shared_tables(file, document)
 
 
@@ -138,8 +138,10 @@ def _field(rule: schema.MappedField, document: Document, path: locate.Path) -> I
     attribute = ATTRIBUTES.get(rule.bitbucket or "")
     if attribute is None:
         yield document.problem((*path, "bitbucket"), _no_attribute(rule.bitbucket or ""))
-    elif attribute.kind is Kind.TEXTS:
-        yield document.problem((*path, "bitbucket"), "not yet supported: a list of accounts needs [people]")
+    elif attribute.kind is Kind.TEXTS and rule.owner in ("airtable", "both"):
+        yield document.problem(
+            (*path, "owner"), '"bitbucket": writing a list of accounts needs [people], which is not yet supported'
+        )
         attribute = None
     if rule.owner is None:
         yield document.problem((*path, "owner"), 'an owner: "airtable", "bitbucket" or "both"', show=False)
@@ -187,16 +189,17 @@ def _map(
 ) -> Iterator[errors.Problem]:
     if not rule.map:
         return
-    if attribute.kind is not Kind.TEXT:
+    if attribute.kind not in (Kind.TEXT, Kind.BOOLEAN):
         yield document.problem(
             (*path, "map"), f"nothing here: {attribute.name} is of type {attribute.kind.value}", show=False
         )
         return
+    values = ("true", "false") if attribute.kind is Kind.BOOLEAN else attribute.values
     for value in rule.map:
-        if attribute.values and value not in attribute.values:
-            expected = f"{attribute.name} is never that. {nearest.listed('Values', value, attribute.values)}"
+        if values and value not in values:
+            expected = f"{attribute.name} is never that. {nearest.listed('Values', value, values)}"
             yield document.problem((*path, "map", value), expected, show=False)
-    missing = [value for value in attribute.values if value not in rule.map]
+    missing = [value for value in values if value not in rule.map]
     if missing:
         expected = f"every value of {attribute.name}; missing: {', '.join(missing)}"
         yield document.problem((*path, "map"), expected, show=False, warning=True)
@@ -266,13 +269,15 @@ def collisions(named: list[Use], document: Document, ids: Mapping[str, str] | No
 def _actions(sync: schema.Sync, document: Document, path: locate.Path) -> Iterator[errors.Problem]:
     for name, action in sync.actions.items():
         given = [made for made in (action.create_branch, action.create_pull_request) if made is not None]
-        if len(given) != 1:
+        # A kind of action that is not supported yet has its own problem.
+        later = schema.NOT_YET["Action"] & set(document.at((*path, "actions", name)) or ())
+        if len(given) != 1 and not later:
             yield document.problem(
                 (*path, "actions", name), "exactly one of create_branch and create_pull_request", show=False
             )
 
 
-def _conditions(sync: schema.Sync, path: locate.Path) -> list[tuple[locate.Path, Expression, str]]:
+def deciding(sync: schema.Sync, path: locate.Path) -> list[tuple[locate.Path, Expression, str]]:
     """Every expression that decides something, as (path, expression, "scope" | "transition" | "action")."""
     found: list[tuple[locate.Path, Expression, str]] = []
     if sync.airtable.where is not None:
@@ -290,7 +295,7 @@ def _states(
 ) -> Iterator[errors.Problem]:
     """`status` in expressions: there must be one, and the states it is compared with must be declared."""
     readers: list[tuple[locate.Path, Expression | Template]] = [
-        (place, made) for place, made, _ in _conditions(sync, path)
+        (place, made) for place, made, _ in deciding(sync, path)
     ]
     readers += [
         ((*path, "fields", key, "value"), rule.value) for key, rule in sync.fields.items() if rule.value is not None
@@ -316,6 +321,7 @@ def feedback(
     conditions: list[tuple[locate.Path, Expression, str]],
     document: Document,
     ids: Mapping[str, str] | None = None,
+    primary: str = "",
 ) -> Iterator[errors.Problem]:
     """Rules that read what rules write: an error when it comes back to where it started, else a warning."""
 
@@ -324,7 +330,8 @@ def feedback(
 
     def reads(made: Expression) -> set[str]:
         status = {identity(use.name) for use in named if use.role == "the status field" and "status" in made.names}
-        return status | {identity(name) for name in made.record_fields}
+        name = {primary} if primary and "name" in made.names else set[str]()
+        return status | name | {identity(name) for name in made.record_fields}
 
     written = {identity(use.name): use for use in named if use.written}
     depends = {identity(use.name): reads(use.expression) for use in named if use.expression is not None}

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import socket
 import ssl
 import traceback
 from collections.abc import Callable
@@ -233,13 +234,12 @@ def test_chunks_and_compression_are_read_whole() -> None:
 
 
 def test_a_trickling_answer_ends_at_the_deadline() -> None:
-    """Each piece keeps the read time-out alive; only our own clock ends it (AT05)."""
-    clock = HandClock(step_s=25.0)
+    """Each byte keeps the read time-out alive; only our own clock ends it (AT05)."""
+    clock = HandClock(step_s=65.0)
 
-    def trickle(connection: Any) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        for _ in range(1000):
-            connection.sendall(b" ")
+    def trickle(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+        connection.recv(1)  # until the client has had enough
 
     for act, kind in ((read, errors.Unreachable), (change, errors.Unclear)):
         with RawServer(trickle) as server, pytest.raises(kind, match="60 s"):

@@ -69,7 +69,7 @@ def create_repository(call: Call, workspace: str, name: str) -> Reply:
         is_private=flag(body, "is_private", True),
     )
     call.act.changed("repository", made.full_name, "uuid", None, made.uuid)
-    return Reply(body=call.to.repository(made))
+    return call.single(made, call.to.repository)
 
 
 def change_repository(call: Call, workspace: str, name: str) -> Reply:
@@ -77,7 +77,7 @@ def change_repository(call: Call, workspace: str, name: str) -> Reply:
     repository, body = call.repository(workspace, name), call.json()
     call.require_admin(repository.workspace)
     rename_repository(call.act, repository, name=body.get("name"), description=body.get("description"))
-    return Reply(body=call.to.repository(repository))
+    return call.single(repository, call.to.repository)
 
 
 def delete_repository(call: Call, workspace: str, name: str) -> Reply:

@@ -112,7 +112,9 @@ class Outbox:
         if self._old_forms:
             old = _OLD_FORMS[int(self._world.digest("form")[:8], 16) % len(_OLD_FORMS)]
             form = ",".join(part for part in (form, old) if part)
-        raw = json.dumps(partial.select(body, body, form) if form else body, ensure_ascii=False).encode("utf-8", "replace")
+        raw = json.dumps(partial.select(body, body, form) if form else body, ensure_ascii=False).encode(
+            "utf-8", "replace"
+        )
         if len(raw) > BODY_BYTES_MAX:
             self.oversized += len(listening)
             return

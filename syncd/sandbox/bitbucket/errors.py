@@ -42,8 +42,8 @@ def lacks_scope(required: Sequence[str], granted: Sequence[str]) -> ApiError:
 
 
 def forbidden() -> ApiError:
-    """A 403 of a missing right: the bare body without `type` (reference/bitbucket.md 2.4)."""
-    return ApiError(403, "Forbidden", typed=False)
+    """A 403 of a missing right (reference/bitbucket.md 2.4)."""
+    return ApiError(403, "Forbidden")
 
 
 def unauthorised(message: str = "Token is invalid, expired, or not supported for this endpoint.") -> ApiError:

@@ -158,4 +158,4 @@ def _move_source(act: Act, repository: Repository, pr: PullRequest, target: str)
     pr.updated_on = act.now
     act.changed("pull_request", f"{pr.repository.full_name}#{pr.id}", "source_commit", before, target)
     record_update(act, pr, {})
-    act.emit("pullrequest:updated", pr.repository, lambda to: {"pullrequest": render_work.pull_request(to, pr)})
+    act.emit("pullrequest:updated", pr.repository, lambda to: {"pullrequest": render_work.pull_request_event(to, pr)})

@@ -51,10 +51,10 @@ def _endpoint(to: Renderer, repository: Repository | None, branch: Json, commit:
     }
 
 
-def source(to: Renderer, pr: PullRequest, *, listed: bool = True) -> Json:
-    """The source of a pull request; its branch carries `links`, and outside lists the ways to bring it up to date."""
+def source(to: Renderer, pr: PullRequest, *, event: bool = False) -> Json:
+    """The source of a pull request; its branch carries `links`, and in a delivery the ways to bring it up to date."""
     branch: Json = {"name": pr.source_branch, "links": {}}
-    if not listed:
+    if event:
         branch["sync_strategies"] = ["merge_commit", "rebase"]
     return _endpoint(to, pr.source_repository, branch, pr.source_hash, pr.repository)
 
@@ -104,11 +104,15 @@ def listed_pull_request(to: Renderer, pr: PullRequest) -> Json:
     }
 
 
+def pull_request_event(to: Renderer, pr: PullRequest) -> Json:
+    """A pull request in a delivery, in its newest form (fixture pullrequest-updated--jenkins-branch-source-draft-field)."""
+    return {**pull_request(to, pr), "source": source(to, pr, event=True)}
+
+
 def pull_request(to: Renderer, pr: PullRequest) -> Json:
-    """A pull request read by itself, or in a delivery in its newest form."""
+    """A pull request read by itself."""
     return {
         **listed_pull_request(to, pr),
-        "source": source(to, pr, listed=False),
         "queued": pr.queued,
         "rendered": {"title": rendered(pr.title), "description": rendered(pr.description)},
         "reviewers": [to.user(one) for one in pr.reviewers],

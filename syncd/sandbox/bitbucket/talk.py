@@ -28,7 +28,7 @@ def _tell(act: Act, event: str, pr: PullRequest, note: Comment) -> None:
         body = render_work.comment(to, pr, note, event=event not in _WITH_DRAFT)
         if event == "pullrequest:comment_updated" and "inline" in body:
             body["inline"] = {**body["inline"], "context_lines": "", "outdated": False}
-        return {"pullrequest": render_work.pull_request(to, pr), "comment": body}
+        return {"pullrequest": render_work.pull_request_event(to, pr), "comment": body}
 
     act.emit(event, pr.repository, parts)
 
@@ -166,7 +166,7 @@ def set_status(act: Act, repository: Repository, commit: str, body: dict[str, An
         key=body["key"],
         hash=commit,
         state=body["state"],
-        name=body.get("name"),
+        name=body.get("name") or body["key"],
         url=body["url"],
         description=body.get("description") or "",
         refname=body.get("refname"),

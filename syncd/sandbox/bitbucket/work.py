@@ -15,7 +15,7 @@ TITLE_LENGTH_MAX = 255
 
 
 def _pull_request(pr: PullRequest) -> Any:
-    return lambda to: {"pullrequest": render_work.pull_request(to, pr)}
+    return lambda to: {"pullrequest": render_work.pull_request_event(to, pr)}
 
 
 def reviewers_named(act: Act, workspace: Workspace, author: User, named: Any) -> list[User]:
@@ -260,7 +260,7 @@ def judge(act: Act, pr: PullRequest, verdict: str, *, given: bool) -> Participan
     date, actor = micro(act.now), act.actor
 
     def parts(to: Renderer) -> Json:
-        return {"pullrequest": render_work.pull_request(to, pr), key: {"date": date, "user": to.user(actor)}}
+        return {"pullrequest": render_work.pull_request_event(to, pr), key: {"date": date, "user": to.user(actor)}}
 
     act.emit(_VERDICT_EVENTS[verdict, given], pr.repository, parts)
     return part

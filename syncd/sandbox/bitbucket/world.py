@@ -200,7 +200,7 @@ class Status:
     key: str
     hash: str
     state: str
-    name: str | None
+    name: str
     url: str
     description: str
     refname: str | None

@@ -214,7 +214,6 @@ class BitbucketSide:
     ) -> PullRequest:
         """Open a pull request. The caller has looked first: for branches that have one, the service rewrites that one."""
         body = {
-            "type": "pullrequest",
             "title": title,
             "description": description,
             "source": {"branch": {"name": source}},
@@ -266,7 +265,6 @@ class BitbucketSide:
                 next_step="syncd sources",
             )
         return {
-            "type": "webhook_subscription",
             "description": HOOK_DESCRIPTION,
             "url": url,
             "active": True,
@@ -288,10 +286,9 @@ def _mutable_set(now: PullRequest, wanted: Mapping[str, str | bool]) -> dict[str
     """The body of a PUT: every mutable attribute as read, with what is wanted in its place."""
     destination = wanted.get("destination_branch", now.destination_branch)
     body: dict[str, Any] = {
-        "type": "pullrequest",
         "title": wanted.get("title", now.title),
         "description": wanted.get("description", now.description),
-        "reviewers": [{"type": "user", "uuid": reviewer} for reviewer in now.reviewers],
+        "reviewers": [{"uuid": reviewer} for reviewer in now.reviewers],
         "close_source_branch": now.close_source_branch,
         "draft": wanted.get("draft", now.draft),
     }

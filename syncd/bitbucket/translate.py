@@ -122,14 +122,15 @@ def explain(status: int, raw: Any) -> tuple[str, str]:  # noqa: ARG001 - the for
     # A missing right is answered by the bare inner part (2.4).
     inner = body.get("error")
     error = inner if isinstance(inner, dict) else body
-    texts = [text for text in (error.get("message"), _explained(error.get("detail"))) if isinstance(text, str) and text]
+    message, detail = error.get("message"), _explained(error.get("detail"))
+    text = (message if isinstance(message, str) else "") + (f" ({detail})" if detail else "")
     named = error.get("data")
     key = named.get("key") if isinstance(named, dict) else None
     if isinstance(key, str) and _CODE.fullmatch(key):
-        return key, ": ".join(texts)
+        return key, text
     fields = error.get("fields")
     refused = sorted(name for name in fields if _FIELD.fullmatch(name)) if isinstance(fields, dict) else []
-    return f"field:{','.join(refused[:5])}" if refused else "", ": ".join(texts)
+    return f"field:{','.join(refused[:5])}" if refused else "", text
 
 
 def _explained(detail: Any) -> str:

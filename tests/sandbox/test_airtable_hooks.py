@@ -120,9 +120,7 @@ def test_payloads_go_after_seven_days() -> None:
     assert (len(page["payloads"]), page["cursor"]) == (1, 3)
 
 
-@pytest.mark.parametrize(
-    ("choice", "cursor"), [(EmptiedLog.NEXT_NUMBER, 4), (EmptiedLog.SAME_CURSOR, 2)], ids=str
-)
+@pytest.mark.parametrize(("choice", "cursor"), [(EmptiedLog.NEXT_NUMBER, 4), (EmptiedLog.SAME_CURSOR, 2)], ids=str)
 def test_old_cursor_into_an_emptied_log(choice: EmptiedLog, cursor: int) -> None:
     service = lab(Choices(emptied_log=choice))
     hook = service.hook()

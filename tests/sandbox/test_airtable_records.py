@@ -180,7 +180,7 @@ def test_typecast_of_a_refused_batch_leaves_no_choice_behind() -> None:
 def test_typecast_makes_new_choices() -> None:
     """Trap 17."""
     service = lab()
-    body = {"fields": {"Status": "In Reveiw", "Estimate": "2.5"}, "typecast": True}
+    body: dict[str, Any] = {"fields": {"Status": "In Reveiw", "Estimate": "2.5"}, "typecast": True}
     assert service.ok("POST", service.rows(), body)["fields"]["Status"] == "In Reveiw"
     choices = service.control("schema")["tables"][0]["fields"][1]["options"]["choices"]
     assert "In Reveiw" in [each["name"] for each in choices]
@@ -253,7 +253,7 @@ def test_upsert_that_matches_several_writes_nothing() -> None:
 def test_upsert_on_a_null_key_matches_empty_rows_or_creates(choice: EmptyMergeKey) -> None:
     service = lab(Choices(empty_merge_key=choice))
     service.create({"Estimate": 1})
-    body = {"performUpsert": {"fieldsToMergeOn": ["Name"]}, "records": [{"fields": {"Name": None, "Estimate": 2}}]}
+    body: Any = {"performUpsert": {"fieldsToMergeOn": ["Name"]}, "records": [{"fields": {"Name": None, "Estimate": 2}}]}
     answer = service.ok("PATCH", service.rows(), body)
     assert bool(answer["createdRecords"]) is (choice is EmptyMergeKey.ALWAYS_CREATES)
 

@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import fields
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -208,13 +209,14 @@ def test_log_holds_the_true_values_before_and_after_whoever_acted() -> None:
 
 def test_control_refuses_what_it_does_not_know() -> None:
     service = lab()
-    for verb, arguments in [
+    wrong: list[tuple[str, dict[str, Any]]] = [
         ("dance", {}),
         ("edit", {"record": "recMissing0000001", "cells": {}}),
         ("edit", {"cells": {}}),
         ("add_token", {"user": BOT, "scopes": ["all"]}),
         ("set_limits", {"speed": 1}),
-    ]:
+    ]
+    for verb, arguments in wrong:
         with pytest.raises(ValueError, match=verb):
             service.machine.control(verb, arguments, service.clock.now)
 
@@ -250,7 +252,8 @@ def test_draw_reaches_every_answer_of_every_point() -> None:
     drawn = [draw(random.Random(seed)) for seed in range(100)]
     for point in fields(Choices):
         seen = {getattr(each, point.name) for each in drawn}
-        assert seen == set(type(getattr(Choices(), point.name)))
+        kind: type[Enum] = type(getattr(Choices(), point.name))
+        assert seen == set(kind)
     assert draw(random.Random(5)) == draw(random.Random(5))
 
 

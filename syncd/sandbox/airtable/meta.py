@@ -83,7 +83,8 @@ def create_table(call: Call) -> Any:
     fields = body.get("fields")
     if not isinstance(body.get("name"), str) or not isinstance(fields, list) or not fields:
         raise refusal.bad_request()
-    if not all(isinstance(each, dict) and each.get("type") not in _NOT_CREATABLE for each in fields):
+    kinds = [each.get("type") if isinstance(each, dict) else None for each in fields]
+    if not all(isinstance(kind, str) and kind not in _NOT_CREATABLE for kind in kinds):
         raise refusal.bad_request()
     if call.base.find_table(body["name"]) is not None:
         raise refusal.bad_request()
@@ -116,7 +117,8 @@ def create_field(call: Call) -> Any:
     """`POST …/tables/{tbl}/fields`."""
     body = _writable_schema(call, frozenset({"name", "type", "description", "options"}))
     table = _table(call)
-    if body.get("type") in _NOT_CREATABLE or not isinstance(body.get("name"), str) or body["name"] in table.by_name:
+    kind, name = body.get("type"), body.get("name")
+    if not isinstance(kind, str) or kind in _NOT_CREATABLE or not isinstance(name, str) or name in table.by_name:
         raise refusal.bad_request()
     action = call.action()
     try:

@@ -34,7 +34,7 @@ class MachineAdapter(BaseAdapter):
         self,
         machine: Machine,
         clock: Callable[[], datetime],
-        on_timeout: Callable[[float], None] | None = None,
+        on_timeout: Callable[[float], object] | None = None,
     ) -> None:
         """Keep them."""
         super().__init__()

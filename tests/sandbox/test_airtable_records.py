@@ -273,7 +273,7 @@ def test_upsert_record_must_carry_its_key() -> None:
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
 def test_missing_record_is_404_in_the_chosen_words(choice: MissingRecord, kind: str, method: str) -> None:
     service = lab(Choices(missing_record=choice))
-    body = {"fields": {}} if method == "PATCH" else None
+    body: Any = {"fields": {}} if method == "PATCH" else None
     assert service.error(method, f"{service.rows()}/recMissing0000001", body) == (404, kind)
 
 

@@ -55,7 +55,7 @@ EVENTS: dict[str, str] = {
 _OF_2024 = "-pullrequest.draft,-pullrequest.queued"
 _OF_2023 = f"{_OF_2024},-pullrequest.source.branch.links,-pullrequest.source.branch.sync_strategies"
 _OF_2022 = f"{_OF_2023},-repository.parent"
-_OF_2020 = f"{_OF_2022},-repository.workspace,-pullrequest.participants.state"
+_OF_2020 = f"{_OF_2022},-repository.workspace,-pullrequest.participants.state,-pullrequest.links.request-changes"
 
 _FORMS: dict[str, str] = {
     "pullrequest:created": _OF_2024,

@@ -241,14 +241,22 @@ class ChangeLog(Protocol):
     def fetch_repository(self, name: str) -> Repository:
         """One repository by slug or UUID. Raises Gone when missing or invisible."""
 
-    def fetch_pull_requests(self, repository: Repository, since: datetime | None) -> tuple[PullRequest, ...]:
-        """All pull requests in all states, or those updated at or after `since`, with participants and reviewers."""
+    def fetch_pull_requests(
+        self, repository: Repository, since: datetime | None, *, source: str = ""
+    ) -> tuple[PullRequest, ...]:
+        """
+        All pull requests in all states, with participants and reviewers.
+
+        Args:
+            since: only those updated at or after it.
+            source: only those from this source branch.
+        """
 
     def fetch_pull_request(self, repository: Repository, number: int) -> PullRequest:
         """One pull request."""
 
-    def fetch_branches(self, repository: Repository) -> tuple[Branch, ...]:
-        """All branches; `ahead` and `commit_records` are left open."""
+    def fetch_branches(self, repository: Repository, *, holding: str = "") -> tuple[Branch, ...]:
+        """All branches, or those whose name holds this text; `ahead` and `commit_records` are left open."""
 
     def fetch_branch(self, repository: Repository, name: str) -> Branch | None:
         """One branch; None when the repository answers and the branch is not there."""
@@ -485,6 +493,7 @@ class RecordCommit:
 
     Args:
         done: the claimed mark; None when the record was not claimed.
+        state: a `RecordState`'s value; None leaves state, note, status, linked and seen as they are.
         seen: see `KnownRecord`; "" when the plan was not carried out in full.
         again_at: re-queue the key for then (retry, wake, repeated look); None: not by itself.
         failed: count this as a failed attempt.
@@ -493,7 +502,7 @@ class RecordCommit:
 
     record: RecordId
     done: int | None
-    state: str
+    state: str | None
     note: str = ""
     status: str | None = None
     linked: bool = False
@@ -556,6 +565,10 @@ class Store(Protocol):
     called from several threads.
     """
 
+    @property
+    def failed(self) -> str:
+        """Why nothing can be committed any more until the file is opened again; "" while it can."""
+
     # deliveries
     def save_deliveries(self, arrived: Sequence[Arrived]) -> tuple[int, ...]:
         """Make a group of deliveries durable in one commit. The same (endpoint, request id, body) again gets its old number."""
@@ -569,8 +582,9 @@ class Store(Protocol):
         dirty: Sequence[tuple[DirtyWork, datetime | None]],
         pinged: Sequence[EndpointId],
         now: datetime,
+        not_before: datetime,
     ) -> None:
-        """Say what became of deliveries (number, disposition, reason), together with the marks they make."""
+        """Say what became of deliveries (number, disposition, reason), together with the marks they make (as `mark_work`)."""
 
     # dirty keys
     def mark_records(
@@ -686,6 +700,9 @@ class Store(Protocol):
     def load_unfinished(self, sync: SyncName) -> tuple[Operation, ...]:
         """Operations that are planned, sent or unknown, oldest first."""
 
+    def save_looked(self, operation: OperationId) -> None:
+        """One more look at an unknown operation found nothing: count it in `attempts`."""
+
     def load_recent_changes(self, sync: SyncName, since: datetime) -> tuple[tuple[RecordId, datetime, int], ...]:
         """Records changed since then, each with when and how many values were emptied, for the guard."""
 
@@ -697,8 +714,15 @@ class Store(Protocol):
         run: RunId | None = None,
         after: int = 0,
         limit: int = 100,
+        newest: bool = False,
     ) -> tuple[JournalEntry, ...]:
-        """Journal rows in order."""
+        """Journal rows in order of their number: the first `limit` after `after`, or with `newest` the last ones."""
+
+    def save_race(self, sync: SyncName, sequence: int, overwritten: str) -> None:
+        """
+        Our write of this journal row overwrote another value than its `before`: a further row of kind "lost race" keeps
+        it, with the overwritten value as `before` and ours as `after`. Once per row.
+        """
 
     def load_runs(self, sync: SyncName | None, limit: int) -> tuple[RunRow, ...]:
         """The newest runs first."""

@@ -1,0 +1,582 @@
+"""
+Send what a plan says: intent first, one request at a time, outcome and agreed values after each, nothing sent twice.
+
+Order: Airtable batches with the status cells first, then other cells, then pull request attributes, then new branches
+and pull requests. A refused batch is split until the culprit is alone; a lost answer leaves an operation that is looked
+up later, never repeated.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from syncd import errors, log, ports
+from syncd.core import action as actions
+from syncd.core import batch, fields, retry
+from syncd.flow.context import Context
+from syncd.model import value
+from syncd.model.change import (
+    Action,
+    Agreement,
+    Attribute,
+    Cell,
+    CreateBranch,
+    CreatePullRequest,
+    NewLink,
+    RecordPlan,
+    RecordState,
+    Side,
+    Write,
+)
+from syncd.model.ids import FieldId, RecordId, RunId
+from syncd.model.outcome import Result
+from syncd.model.record import Record
+from syncd.model.situation import Made
+from syncd.model.value import Unknown, Value
+from syncd.model.work import PullRequest
+
+_log = log.logger("flow.apply")
+
+ATTEMPTS_MAX = 5
+# An unclear outcome is looked up after these waits (reliability.md "Creates that survive crashes and lost replies").
+LOOK_AFTER = tuple(timedelta(seconds=seconds) for seconds in (1, 2, 5, 15, 60))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """
+    One record's plan on its way, with what the commit needs to know about it.
+
+    Args:
+        done: the claimed mark; None when the record was not claimed.
+        seen, cause: see `collect.fingerprint` and `collect.cause`.
+        parked: a refusal stands and its cause did not change: only the note is written.
+    """
+
+    plan: RecordPlan
+    done: int | None
+    seen: str
+    cause: str
+    attempts: int = 0
+    parked: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Progress:
+    """What became of one record's changes so far."""
+
+    job: Job
+    waiting: int = 0
+    agreements: list[Agreement] = field(default_factory=list)
+    links: list[NewLink] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
+    complete: bool = True
+    parked: str | None = None
+    again_at: datetime | None = None
+    failed: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What a run did, for the one line it logs and for the command that asked for it."""
+
+    applied: int = 0
+    refused: int = 0
+    unknown: int = 0
+    retried: int = 0
+    moved: int = 0
+    requests: int = 0
+    records: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One changing request: the operation, the changes that travel in it, and how it is sent."""
+
+    operation: ports.Operation
+    writes: tuple[Write, ...] = ()
+    action: Action | None = None
+
+    @property
+    def records(self) -> tuple[RecordId, ...]:
+        """The records whose changes travel in it."""
+        if self.action is not None:
+            return (self.action.record,)
+        return tuple(sorted({write.record for write in self.writes}))
+
+
+class Run:
+    """
+    One run: the plans of some records of one sync, carried out.
+
+    Args:
+        stop: asked before every request; a reason ends the run early, what is left stays dirty (SIGTERM, reload).
+        by: who wanted it: "daemon" or "command".
+    """
+
+    def __init__(self, context: Context, jobs: Sequence[Job], *, stop: Callable[[], str], by: str = "daemon") -> None:
+        self._context = context
+        self._stop = stop
+        self._by = by
+        self._progress = {job.plan.record: _Progress(job=job) for job in jobs}
+        self._run: RunId = context.ids.run()
+        self._ended: list[ports.Ended] = []
+        self.tally = Tally(records=sum(1 for job in jobs if job.plan.changes))
+
+    @property
+    def run(self) -> RunId:
+        """The run's id."""
+        return self._run
+
+    def carry_out(self) -> Tally:
+        """Send everything and commit every outcome. Raises StoreError only: then nothing more was sent."""
+        store, now = self._context.store, self._context.clock.now()
+        steps = self._steps(now)
+        self._commit([record for record in sorted(self._progress) if not self._progress[record].waiting])
+        if not steps:
+            return self.tally
+        plans = [progress.job.plan for progress in self._progress.values()]
+        row = ports.RunRow(
+            run=self._run,
+            sync=self._context.name,
+            spec_hash=self._context.rules.spec_hash,
+            started_at=now,
+            changes=len({record for step in steps for record in step.records}),
+            clears=sum(batch.clears(plan) for plan in plans),
+            by=self._by,
+        )
+        store.save_intents(row, [step.operation for step in steps], self._entries(steps, now))
+        _log.info("run.started", run_id=self._run, sync=self._context.name, records=row.changes, requests=len(steps))
+        pending = list(steps)
+        while pending:
+            step = pending.pop(0)
+            halted = self._stop() or self._context.switch.paused(self._context.name, step.operation.side)
+            if halted:
+                self._give_back([step, *pending], halted)
+                break
+            pending = [*self._send(step), *pending]
+        store.save_run_end(self._run, self._context.clock.now())
+        _log.info(
+            "run.finished",
+            run_id=self._run,
+            sync=self._context.name,
+            records=self.tally.records,
+            requests=self.tally.requests,
+            applied=self.tally.applied,
+            refused=self.tally.refused,
+            unknown=self.tally.unknown,
+            retried=self.tally.retried,
+            duration_ms=int((self._context.clock.now() - now).total_seconds() * 1000),
+        )
+        return self.tally
+
+    # ------------------------------------------------------------------------------------------------ intents
+
+    def _steps(self, now: datetime) -> list[Step]:
+        plans = [self._progress[record].job.plan for record in sorted(self._progress)]
+        steps: list[Step] = []
+        for writes in batch.airtable(plans):
+            steps.append(
+                Step(operation=self._operation(Side.AIRTABLE, "cells", _cells_request(writes), now), writes=writes)
+            )
+        for key, writes in batch.bitbucket(plans):
+            request = {
+                "pull_request": [key.repository, key.number],
+                "wanted": _wanted(writes),
+                "records": sorted({write.record for write in writes}),
+            }
+            steps.append(Step(operation=self._operation(Side.BITBUCKET, "attributes", request, now), writes=writes))
+        for action in (action for plan in plans for action in plan.actions):
+            kind = "branch" if isinstance(action, CreateBranch) else "pull_request"
+            operation = self._operation(Side.BITBUCKET, kind, action_request(action), now)
+            steps.append(Step(operation=operation, action=action))
+        for step in steps:
+            for record in step.records:
+                self._progress[record].waiting += 1
+        return steps
+
+    def _operation(self, side: Side, kind: str, request: Mapping[str, Any], now: datetime) -> ports.Operation:
+        return ports.Operation(
+            id=self._context.ids.operation(),
+            sync=self._context.name,
+            run=self._run,
+            side=side,
+            kind=kind,
+            request=request,
+            at=now,
+        )
+
+    def _entries(self, steps: Sequence[Step], now: datetime) -> list[ports.JournalEntry]:
+        entries = []
+        for step in steps:
+            for write in step.writes:
+                entries.append(self._entry(step, write, now))
+            if step.action is not None:
+                entries.append(self._action_entry(step, step.action, now))
+        return entries
+
+    def _entry(self, step: Step, write: Write, now: datetime) -> ports.JournalEntry:
+        target = write.target
+        return ports.JournalEntry(
+            sync=self._context.name,
+            run=self._run,
+            operation=step.operation.id,
+            spec_hash=self._context.rules.spec_hash,
+            record=write.record,
+            side=write.side,
+            kind=write.kind.value,
+            object=write.record if isinstance(target, Cell) else str(target.pull_request),
+            field=target.field if isinstance(target, Cell) else target.name,
+            place=write.what,
+            before=journal_value(write.before),
+            after=journal_value(write.after),
+            owner=write.owner.value,
+            rule=write.rule,
+            reason=write.reason if len(write.path) < 3 else f"{write.reason} ({' → '.join(write.path)})",
+            at=now,
+        )
+
+    def _action_entry(self, step: Step, action: Action, now: datetime) -> ports.JournalEntry:
+        made = action.name if isinstance(action, CreateBranch) else f"{action.source} → {action.destination}"
+        return ports.JournalEntry(
+            sync=self._context.name,
+            run=self._run,
+            operation=step.operation.id,
+            spec_hash=self._context.rules.spec_hash,
+            record=action.record,
+            side=Side.BITBUCKET,
+            kind="create branch" if isinstance(action, CreateBranch) else "create pull request",
+            object=f"{action.repository}:{made}",
+            field="",
+            place="branch" if isinstance(action, CreateBranch) else "pull request",
+            before="null",
+            after=journal_value(value.text(made)),
+            owner="syncd",
+            rule=action.rule,
+            reason=action.reason,
+            at=now,
+        )
+
+    # ------------------------------------------------------------------------------------------------- sending
+
+    def _send(self, step: Step) -> list[Step]:
+        """Send one request and commit what came of it; the parts of a split batch come back to be sent next."""
+        operation, now = step.operation, self._context.clock.now()
+        self._context.store.save_sent([operation.id], now)
+        self.tally.requests += 1
+        try:
+            self._do(step)
+        except errors.Throttled as error:
+            self._end(step, Result.RETRY, error.message, again_at=error.retry_at, failed=False)
+        except errors.Unclear as error:
+            self._unclear(step, error.message)
+        except errors.Rejected as error:
+            if len(step.records) > 1:
+                return self._split(step)
+            self._refuse(step, f"{error.message} {error.detail}".strip())
+        except errors.ServiceError as error:
+            attempts = max(self._progress[record].job.attempts for record in step.records)
+            again = retry.next_attempt(attempts, self._context.clock.now(), self._context.ids.jitter())
+            self._end(step, Result.RETRY, error.message, again_at=again, failed=False)
+        return []
+
+    def _do(self, step: Step) -> None:
+        match step.operation.kind:
+            case "cells":
+                self._send_cells(step)
+            case "attributes":
+                self._send_attributes(step)
+            case "branch":
+                assert isinstance(step.action, CreateBranch)
+                self._create_branch(step, step.action)
+            case "pull_request":
+                assert isinstance(step.action, CreatePullRequest)
+                self._create_pull_request(step, step.action)
+
+    def _send_cells(self, step: Step) -> None:
+        updates = []
+        run_id = self._context.sync.columns.run_id
+        for record in step.records:
+            cells: dict[FieldId, Value] = {
+                write.target.field: write.after
+                for write in step.writes
+                if write.record == record and isinstance(write.target, Cell)
+            }
+            if run_id is not None:
+                # It rides in a write that is sent anyway and never causes one (SPEC section 3).
+                cells[run_id.id] = value.text(self._run)
+            updates.append(ports.CellUpdate(record=record, cells=cells))
+        read = self._context.fields()
+        if run_id is not None and run_id not in read:
+            read = (*read, run_id)
+        answered = self._context.catalogue.send_cells(self._context.sync.table, read, updates)
+        for write in step.writes:
+            assert isinstance(write.target, Cell)
+            row = answered.get(write.record)
+            if row is not None:
+                self._agree(write, row.cells.get(write.target.field, value.NOTHING), row)
+        self._end(step, Result.APPLIED)
+
+    def _send_attributes(self, step: Step) -> None:
+        targets = [(write, write.target) for write in step.writes if isinstance(write.target, Attribute)]
+        key = targets[0][1].pull_request
+        repository = self._context.repository(key.repository)
+        known = self._context.store.load_pull_requests(key.repository, [key.number])
+        update = ports.AttributeUpdate(
+            pull_request=key,
+            expected={target.name: attribute_of(known[0], target.name) for _, target in targets},
+            wanted=_wanted(step.writes),
+        )
+        answered = self._context.changelog.send_attributes(repository, update)
+        if isinstance(answered, ports.Moved):
+            self._mirror(answered.now)
+            self.tally.moved += 1
+            self._end(step, Result.MOVED, "changed since it was read", again_at=self._context.clock.now(), failed=False)
+            return
+        self._mirror(answered)
+        for write, target in targets:
+            self._agree(write, fields.present(answered, target.name), answered)
+        self._end(step, Result.APPLIED)
+
+    def _create_branch(self, step: Step, action: CreateBranch) -> None:
+        repository = self._context.repository(action.repository)
+        # Looked for by record id, never by full name: a branch that a person made for the record is the record's branch.
+        found = self._context.changelog.fetch_branches(repository, holding=action.record)
+        if not found:
+            start = action.start or self._context.changelog.fetch_repository(repository.id).main_branch
+            if not start:
+                self._refuse(step, f"{repository.slug} is empty: it has no branch to start from")
+                return
+            found = (self._context.changelog.create_branch(repository, action.name, start),)
+        self._context.store.save_work(
+            action.repository,
+            branches=[replace(found[0], ahead=found[0].ahead if found[0].ahead is not None else False)],
+            links={f"branch:{found[0].name}": (action.record,)},
+        )
+        self._made(step, action, actions.object_of_branch(found[0].repository, found[0].name))
+
+    def _create_pull_request(self, step: Step, action: CreatePullRequest) -> None:
+        repository = self._context.repository(action.repository)
+        found = self._context.changelog.fetch_pull_requests(repository, None, source=action.source)
+        if found:
+            pull_request = max(found, key=lambda one: one.created_on)
+        else:
+            pull_request = self._context.changelog.create_pull_request(
+                repository,
+                source=action.source,
+                destination=action.destination or repository.main_branch,
+                title=action.title,
+                description=action.description,
+                draft=action.draft,
+            )
+        self._mirror(pull_request, (action.record,))
+        self._progress[action.record].links.append(
+            NewLink(record=action.record, pull_request=pull_request.key, evidence="action")
+        )
+        self._made(step, action, actions.object_of_pull_request(pull_request.key))
+
+    def _made(self, step: Step, action: Action, object: str) -> None:
+        self._progress[action.record].made.append(Made(rule=action.rule, object=object))
+        # The new object changes what the record's rules say: plan it again at once.
+        self._progress[action.record].complete = False
+        self._end(step, Result.APPLIED, again_at=self._context.clock.now(), failed=False)
+
+    def _mirror(self, read: PullRequest, records: tuple[RecordId, ...] = ()) -> None:
+        known = self._context.store.load_pull_requests(read.key.repository, [read.key.number])
+        kept = replace(
+            read,
+            commit_records=known[0].commit_records if known else (),
+            merged_on=known[0].merged_on if known else None,
+        )
+        links = {f"pr:{read.key.number}": records} if records else None
+        self._context.store.save_work(read.key.repository, pull_requests=[kept], links=links)
+
+    # ------------------------------------------------------------------------------------------------ outcomes
+
+    def _agree(self, write: Write, kept: Value | Unknown, answer: Record | PullRequest) -> None:
+        """What the service answered is what both sides agree on; what it did not keep parks the record."""
+        progress = self._progress[write.record]
+        if kept != write.after:
+            # One field silently ignored or rewritten: never fought over (AT20, AT26).
+            progress.parked = (
+                f"{write.what} was not kept as sent: the service holds {show(kept)} instead of {show(write.after)}"
+            )
+            progress.complete = False
+            return
+        agreed = fields.agreed_after(write, self._context.sync, answer)
+        if agreed is not None and write.agrees is not None:
+            progress.agreements.append(Agreement(key=write.agrees, value=agreed))
+
+    def _end(
+        self, step: Step, result: Result, error: str = "", *, again_at: datetime | None = None, failed: bool = False
+    ) -> None:
+        now = self._context.clock.now()
+        self._ended.append(ports.Ended(operation=step.operation.id, result=result, at=now, error=error))
+        match result:
+            case Result.APPLIED:
+                self.tally.applied += len(step.writes) or 1
+            case Result.REFUSED:
+                self.tally.refused += 1
+            case Result.UNKNOWN:
+                self.tally.unknown += 1
+            case _:
+                self.tally.retried += 1
+        for record in step.records:
+            progress = self._progress[record]
+            progress.waiting -= 1
+            progress.failed = progress.failed or failed
+            if again_at is not None:
+                progress.complete = False
+                progress.again_at = again_at if progress.again_at is None else min(progress.again_at, again_at)
+        self._commit([record for record in step.records if not self._progress[record].waiting])
+
+    def _unclear(self, step: Step, error: str) -> None:
+        _log.warning("write.unclear", run_id=self._run, operation=step.operation.id, kind=step.operation.kind)
+        if step.action is not None:
+            self._progress[step.action.record].made.append(Made(rule=step.action.rule, object="", intended=True))
+        self._end(step, Result.UNKNOWN, error, again_at=self._context.clock.now() + LOOK_AFTER[0])
+
+    def _refuse(self, step: Step, error: str) -> None:
+        (record,) = step.records
+        progress = self._progress[record]
+        progress.parked = error
+        progress.complete = False
+        _log.warning("write.parked", run_id=self._run, record=record, operation=step.operation.id)
+        self._end(step, Result.REFUSED, error, failed=True)
+
+    def _split(self, step: Step) -> list[Step]:
+        """Nothing of a refused batch was written, and the service does not say which record it was: halve it."""
+        now = self._context.clock.now()
+        halves = []
+        for records in batch.halves(step.records):
+            writes = tuple(write for write in step.writes if write.record in records)
+            operation = self._operation(Side.AIRTABLE, "cells", _cells_request(writes), now)
+            halves.append(Step(operation=operation, writes=writes))
+        row = ports.RunRow(
+            run=self._run,
+            sync=self._context.name,
+            spec_hash=self._context.rules.spec_hash,
+            started_at=now,
+            changes=0,
+            clears=0,
+            by=self._by,
+        )
+        self._ended.append(
+            ports.Ended(
+                operation=step.operation.id, result=Result.REFUSED, at=now, error="one record of the batch was refused"
+            )
+        )
+        self._context.store.save_intents(row, [half.operation for half in halves], self._entries(halves, now))
+        return halves
+
+    def _give_back(self, steps: Sequence[Step], reason: str) -> None:
+        again = self._context.clock.now() + timedelta(seconds=2)
+        for step in steps:
+            self._end(step, Result.RETRY, reason, again_at=again)
+
+    def _commit(self, records: Sequence[RecordId]) -> None:
+        """One transaction: outcomes so far, and everything about the records that are through."""
+        if not records and not self._ended:
+            return
+        commits = [self._record_commit(self._progress[record]) for record in records]
+        ended, self._ended = self._ended, []
+        self._context.store.commit(self._context.name, commits, ended, self._context.clock.now())
+
+    def _parked(self, progress: _Progress) -> str | None:
+        """The refusal to remember, "" to forget an old one whose cause is gone, None to leave it as it is."""
+        if progress.parked:
+            return progress.parked
+        return "" if progress.complete and not progress.job.parked else None
+
+    def _record_commit(self, progress: _Progress) -> ports.RecordCommit:
+        job, plan = progress.job, progress.job.plan
+        through = progress.complete and not plan.pending
+        again = progress.again_at if progress.again_at is not None else plan.wake_at
+        if progress.parked and not job.parked and again is None:
+            again = self._context.clock.now()  # once more, to tell it in the note column
+        state, note = plan.state, plan.note
+        if progress.parked:
+            state, note = RecordState.ERROR, progress.parked
+        return ports.RecordCommit(
+            record=plan.record,
+            done=job.done,
+            state=state.value,
+            note=note,
+            status=plan.status,
+            linked=plan.linked,
+            seen=job.seen if through else "",
+            again_at=again,
+            again_lane=ports.Lane.RETRY,
+            failed=progress.failed,
+            parked=self._parked(progress),
+            parked_for=job.cause if progress.parked else "",
+            agreements=(*plan.agreements, *progress.agreements),
+            tolerations=plan.tolerations,
+            links=(*plan.links, *progress.links),
+            conflicts=plan.conflicts,
+            foreign_edits=plan.foreign_edits,
+            made=(*(Made(rule=one.rule, object=one.object) for one in plan.made), *progress.made),
+        )
+
+
+def journal_value(found: Value | Unknown) -> str:
+    """A value as the journal keeps it: whole, or `"unknown"`."""
+    return '"unknown"' if isinstance(found, Unknown) else value.dump(found, whole=True)
+
+
+def show(found: Value | Unknown) -> str:
+    """A value in a sentence for people, shortened."""
+    if isinstance(found, Unknown):
+        return "something unreadable"
+    plain = value.plain(found)
+    if plain is None:
+        return "nothing"
+    text = str(plain)
+    return repr(text if len(text) <= 60 else text[:57] + "…")
+
+
+def action_request(action: Action) -> Mapping[str, Any]:
+    """What is needed to look whether an action was done, as JSON-ready values."""
+    request: dict[str, Any] = {"record": action.record, "rule": action.rule, "repository": action.repository}
+    if isinstance(action, CreateBranch):
+        return {**request, "name": action.name}
+    return {**request, "source": action.source, "destination": action.destination}
+
+
+def attribute_of(read: PullRequest, name: str) -> str | bool:
+    """A writable attribute of a pull request as the service holds it."""
+    match name:
+        case "title":
+            return read.title
+        case "description":
+            return read.description
+        case "destination_branch":
+            return read.destination_branch
+        case "draft":
+            return read.draft
+    raise KeyError(name)
+
+
+def _wanted(writes: Sequence[Write]) -> dict[str, str | bool]:
+    found: dict[str, str | bool] = {}
+    for write in writes:
+        assert isinstance(write.target, Attribute)
+        found[write.target.name] = _raw(write.after)
+    return found
+
+
+def _raw(wanted: Value) -> str | bool:
+    """A value as a pull request's attribute takes it: text or truth. A draft that is none reads `NOTHING`."""
+    plain = value.plain(wanted)
+    if isinstance(plain, bool):
+        return plain
+    return "" if plain is None else str(plain)
+
+
+def _cells_request(writes: Sequence[Write]) -> Mapping[str, Any]:
+    cells: dict[str, dict[str, str]] = {}
+    for write in writes:
+        assert isinstance(write.target, Cell)
+        cells.setdefault(write.record, {})[write.target.field] = value.dump(write.after)
+    return {"cells": cells}

@@ -1,0 +1,111 @@
+"""
+Airtable's payload cursor: list what a webhook stored since last time and mark the records it names.
+
+A ping only says "look"; the timer looks anyway. Cursor and marks become durable together, and a gap leads to a full
+compare (reference/airtable.md 5.5).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from syncd import log
+from syncd.flow.context import Context
+from syncd.model import value
+from syncd.model.event import CellChange, Changes, Endpoint
+from syncd.model.ids import FieldId, HookId, RecordId, SyncName
+
+_log = log.logger("flow.changes")
+
+PAGES_MAX = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polled:
+    """What a poll found. `compare`: what was missed cannot be known, compare in full. `broken`: make the hook again."""
+
+    pages: int
+    records: int
+    compare: bool = False
+    broken: str = ""
+    schema_changed: bool = False
+
+
+def poll(contexts: tuple[Context, ...], endpoint: Endpoint, now: datetime) -> Polled:
+    """
+    List payloads from the endpoint's cursor on, page by page, for every sync on its base.
+
+    Raises:
+        ServiceError: not everything was listed; the cursor stands where the last stored page ends.
+    """
+    if not contexts:
+        return Polled(pages=0, records=0)
+    first = contexts[0]
+    fields = {field.id: field for context in contexts for field in context.sync.table_fields.values()}
+    cursor, pages, touched = endpoint.cursor, 0, 0
+    compare = schema_changed = False
+    while pages < PAGES_MAX:
+        page = first.catalogue.fetch_changes(HookId(endpoint.hook), cursor, fields)
+        pages += 1
+        marks = _marks(contexts, page)
+        if page.next_cursor != cursor or marks:
+            quiet = min(context.sync.quiet for context in contexts)
+            edits = [edit for context in contexts for edit in _edits(context, page)]
+            first.store.save_changes(endpoint.id, page.next_cursor, marks, now, now + quiet, edits=edits)
+        _tell_races(contexts, page)
+        touched += sum(len(records) for records in marks.values())
+        compare = compare or page.gap
+        schema_changed = schema_changed or page.schema_changed
+        cursor = page.next_cursor
+        if page.broken:
+            return Polled(pages=pages, records=touched, compare=True, broken=page.broken)
+        if not page.more:
+            break
+    if compare:
+        _log.warning("cursor.gap", endpoint=endpoint.id, cursor=endpoint.cursor)
+    return Polled(pages=pages, records=touched, compare=compare, schema_changed=schema_changed)
+
+
+def _marks(contexts: tuple[Context, ...], page: Changes) -> dict[SyncName, tuple[RecordId, ...]]:
+    marks = {}
+    for context in contexts:
+        if records := page.table_records.get(context.sync.table):
+            marks[context.name] = tuple(records)
+    return marks
+
+
+def _edits(context: Context, page: Changes) -> list[tuple[SyncName, RecordId, FieldId, datetime]]:
+    mapped = {rule.field.id for rule in context.sync.fields}
+    return [
+        (context.name, change.record, change.field, change.at)
+        for change in page.cells
+        if not change.own and change.field in mapped
+    ]
+
+
+def _tell_races(contexts: tuple[Context, ...], page: Changes) -> None:
+    """
+    Our own write's payload says what it overwrote: when that is not what the journal holds as the value before, an edit
+    between our read and our write was lost (I07). It is put into the journal, never lost in silence.
+    """
+    for context in contexts:
+        mapped = {rule.field.id for rule in context.sync.fields} | _status_field(context)
+        for change in page.cells:
+            if change.own and change.previous is not None and change.field in mapped:
+                _tell_race(context, change)
+
+
+def _status_field(context: Context) -> set[FieldId]:
+    return {context.sync.status.field.id} if context.sync.status is not None else set()
+
+
+def _tell_race(context: Context, change: CellChange) -> None:
+    rows = context.store.load_journal(sync=context.name, record=change.record, limit=50, newest=True)
+    written = [row for row in rows if row.field == change.field and row.state == "applied"]
+    if not written or change.previous is None:
+        return
+    closest = min(written, key=lambda row: abs((row.at - change.at).total_seconds()))
+    if abs((closest.at - change.at).total_seconds()) > 120 or closest.before == '"unknown"':
+        return
+    if value.parse(closest.before) != change.previous:
+        context.store.save_race(context.name, closest.sequence, value.dump(change.previous, whole=True))
+        _log.warning("race.lost", sync=context.name, record=change.record, field=change.field, row=closest.sequence)

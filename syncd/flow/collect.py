@@ -1,0 +1,159 @@
+"""Read both sides and the state together: for each dirty record one situation, or why there is none."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from syncd import ports
+from syncd.core import link, plan
+from syncd.flow import work
+from syncd.flow.context import Context
+from syncd.model import value
+from syncd.model.ids import PullRequestKey, RecordId
+from syncd.model.record import Record
+from syncd.model.situation import Situation
+from syncd.model.work import PullRequest, Work
+
+# Above this many records one complete listing costs fewer calls than asking by id (100 ids a call, 100 rows a page).
+BY_ID_MAX = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """
+    What was read.
+
+    Args:
+        situations: of the records that are there, in order of id.
+        missing: records that were asked for and are not there.
+        seen: for each record the fingerprint of what its plan is made from on the Airtable side.
+        unsure: why it cannot be told whether a record is in scope; it counts as out of it, and waits.
+    """
+
+    situations: tuple[Situation, ...]
+    missing: tuple[RecordId, ...]
+    seen: Mapping[RecordId, str] = field(default_factory=dict)
+    unsure: Mapping[RecordId, str] = field(default_factory=dict)
+
+
+def fingerprint(context: Context, record: Record) -> str:
+    """A short text that changes when any cell, the scope or the spec changes: an unchanged one needs no new plan."""
+    parts = [context.rules.spec_hash, "1" if record.in_view else "0"]
+    for id in context.sync.fetch:
+        cell = record.cells.get(id, value.NOTHING)
+        parts.append("?" + cell.reason if isinstance(cell, value.Unknown) else value.dump(cell))
+    return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def collect(context: Context, ids: Sequence[RecordId], now: datetime) -> Collected:
+    """
+    Read these records and everything that decides about them.
+
+    Raises:
+        ServiceError: Airtable could not be read; no record was believed missing.
+    """
+    records = _fetch(context, ids)
+    present = sorted(records)
+    remembered = context.store.load_remembered(context.name, present)
+    linked = context.store.load_work(context.name, present, context.repository_ids)
+    views = {view.repository.id: view for view in context.store.load_repositories(context.repository_ids)}
+    unknown = work.incomplete(context, views)
+    accepted = context.store.load_accepted(context.name)
+    situations = []
+    unsure: dict[RecordId, str] = {}
+    for id in present:
+        record, memory = records[id], remembered.get(id, ports.Remembered())
+        own = _with_link_command(context, record, linked.get(id, ports.LinkedWork()))
+        seen = fingerprint(context, record)
+        situation = Situation(
+            sync=context.name,
+            record=record,
+            work=Work(
+                branches=own.branches,
+                pull_requests=own.pull_requests,
+                commits=own.commits,
+                builds=own.builds,
+                deployments=own.deployments,
+                incomplete=unknown,
+            ),
+            now=now,
+            records_of=own.records_of,
+            remembered=memory.links,
+            agreed=memory.agreed,
+            tolerated=memory.tolerated,
+            conflicts=memory.conflicts,
+            holds=tuple(hold for hold in memory.holds if hold.until is None or hold.until > now),
+            made=memory.made,
+            accepted=accepted,
+            edited=memory.edited,
+            # A refusal stands until the record's cells or its work are other than those it was for.
+            parked=memory.parked if memory.parked_for == _cause(seen, own) else "",
+        )
+        scope = plan.in_scope(situation, context.sync)
+        if isinstance(scope, value.Unknown):
+            unsure[id] = scope.reason
+        situations.append(replace(situation, in_scope=scope is True))
+    return Collected(
+        situations=tuple(situations),
+        missing=tuple(sorted(set(ids) - records.keys())),
+        seen={id: fingerprint(context, records[id]) for id in present},
+        unsure=unsure,
+    )
+
+
+def cause(situation: Situation, seen: str) -> str:
+    """What a refusal was for: the record's cells and the state of its work."""
+    return _cause(seen, situation.work)
+
+
+def _cause(seen: str, own: ports.LinkedWork | Work) -> str:
+    moved = "|".join(f"{one.key}@{one.updated_on.isoformat()}" for one in own.pull_requests)
+    return hashlib.blake2b(f"{seen}|{moved}".encode(), digest_size=12).hexdigest()
+
+
+def _fetch(context: Context, ids: Sequence[RecordId]) -> Mapping[RecordId, Record]:
+    sync = context.sync
+    if len(ids) > BY_ID_MAX:
+        listed = {
+            record.id: record for record in context.catalogue.fetch_listing(sync.table, sync.view, context.fields())
+        }
+        found = {id: listed[id] for id in ids if id in listed}
+        rest = [id for id in ids if id not in listed]
+    else:
+        found, rest = {}, list(ids)
+    for start in range(0, len(rest), 100):
+        found.update(
+            context.catalogue.fetch_records(sync.table, sync.view, context.fields(), rest[start : start + 100])
+        )
+    return found
+
+
+def _with_link_command(context: Context, record: Record, own: ports.LinkedWork) -> ports.LinkedWork:
+    """A pull request's URL in the link field names work that no evidence links yet: bring it along, core decides."""
+    if context.sync.link.url is None:
+        return own
+    cell = record.cells.get(context.sync.link.url)
+    if not isinstance(cell, value.Text) or cell.raw is None:
+        return own
+    reference = link.url_reference(cell.raw, context.sync.repositories)
+    if reference is None:
+        return own
+    repository, number = reference
+    key = PullRequestKey(repository, number)
+    if any(one.key == key for one in own.pull_requests):
+        return own
+    found = _pull_request(context, key)
+    if found is None:
+        return own
+    others = tuple(sorted(link.evidence(found, context.sync)))
+    return replace(
+        own,
+        pull_requests=tuple(sorted((*own.pull_requests, found), key=lambda one: one.created_on, reverse=True)),
+        records_of={**own.records_of, key: others},
+    )
+
+
+def _pull_request(context: Context, key: PullRequestKey) -> PullRequest | None:
+    known = context.store.load_pull_requests(key.repository, [key.number])
+    return known[0] if known else None

@@ -1,0 +1,58 @@
+"""What one sync's worker works with: its rules, both sides, the state, and the ports of time, ids and the kill switch."""
+
+from dataclasses import dataclass, replace
+
+from syncd import ports
+from syncd.model.ids import RepositoryId, SyncName
+from syncd.model.schema import Field, Repository
+from syncd.spec.rules import AirtableConnection, BitbucketConnection, Rules, SyncRules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One sync under one immutable spec snapshot. A reload makes a new one."""
+
+    rules: Rules
+    sync: SyncRules
+    store: ports.Store
+    catalogue: ports.Catalogue
+    changelog: ports.ChangeLog
+    clock: ports.Clock
+    ids: ports.Ids
+    switch: ports.Switch
+
+    @property
+    def name(self) -> SyncName:
+        """The sync's name."""
+        return self.sync.name
+
+    @property
+    def airtable(self) -> AirtableConnection:
+        """The sync's Airtable connection."""
+        return self.rules.airtable[self.sync.airtable]
+
+    @property
+    def bitbucket(self) -> BitbucketConnection:
+        """The sync's Bitbucket connection."""
+        return self.rules.bitbucket[self.sync.bitbucket]
+
+    @property
+    def repository_ids(self) -> tuple[RepositoryId, ...]:
+        """The ids of every source repository."""
+        return tuple(repository.id for repository in self.sync.repositories)
+
+    def repository(self, id: RepositoryId) -> Repository:
+        """The repository of this id. Raises KeyError for one that is no source."""
+        for repository in self.sync.repositories:
+            if repository.id == id:
+                return repository
+        raise KeyError(id)
+
+    def fields(self) -> tuple[Field, ...]:
+        """The fields to read for a plan, in the order of the rules."""
+        by_id = {field.id: field for field in self.sync.table_fields.values()}
+        return tuple(by_id[id] for id in self.sync.fetch)
+
+    def with_repositories(self, repositories: tuple[Repository, ...]) -> "Context":
+        """The same with fresher repositories, after a rename."""
+        return replace(self, sync=replace(self.sync, repositories=repositories))

@@ -1,0 +1,222 @@
+"""
+One pass of one sync: claim dirty keys, read both sides, plan, ask the guard, send, commit.
+
+`plan` and `apply`, one dirty key and the full compare, production and simulation: all of them come through here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from syncd import errors, log, ports
+from syncd.core import guard, plan, retry
+from syncd.flow import apply, collect, digest
+from syncd.flow.context import Context
+from syncd.model.change import Plan, RecordPlan, RecordState
+from syncd.model.ids import RecordId
+
+_log = log.logger("flow.cycle")
+
+CLAIM_MAX = 1000
+# A refused plan is looked at again this often: what caused it may have been put right by hand.
+REFUSED_AGAIN = timedelta(minutes=1)
+# A record that a listing did not show is asked for directly; it is gone after this many complete listings without it.
+ABSENT_MIN = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What one pass came to. `planned` is what it would do or did; `verdict` the guard's refusal in words, or ""."""
+
+    claimed: int
+    planned: Plan
+    verdict: str = ""
+    largest: tuple[str, ...] = ()
+    tally: apply.Tally | None = None
+    run: str = ""
+    digest: str = ""
+
+
+def refused_key(context: Context) -> str:
+    """Where the state keeps the guard's standing refusal of a sync."""
+    return f"refused:{context.name}"
+
+
+def step(context: Context, now: datetime, stop: Callable[[], str]) -> int:
+    """
+    Carry out what is due for one sync.
+
+    Returns:
+        How many keys were claimed; call again at once while it is not 0.
+
+    Raises:
+        StoreError: nothing was sent after it.
+    """
+    keys = context.store.claim_records(context.name, now, CLAIM_MAX)
+    if not keys:
+        return 0
+    try:
+        done = carry_out(context, keys, now, stop)
+    except errors.Throttled as error:
+        context.store.release_records(keys, error.retry_at, failed=False, error=error.message)
+        return 0
+    except errors.ServiceError as error:
+        attempts = max(key.attempts for key in keys)
+        again = retry.next_attempt(attempts, now, context.ids.jitter())
+        context.store.release_records(keys, again, failed=True, error=error.message)
+        raise
+    return done.claimed
+
+
+def carry_out(
+    context: Context,
+    keys: Sequence[ports.DirtyRecord],
+    now: datetime,
+    stop: Callable[[], str],
+    *,
+    accepting: bool = False,
+    accept_mass_change: bool = False,
+    by: str = "daemon",
+) -> Pass:
+    """
+    Plan these keys and send what may be sent.
+
+    Args:
+        accepting: a person accepts the plan: writes of rules in adoption go out too.
+        accept_mass_change: a person lets this plan pass the guard.
+        by: who wanted it, for the journal.
+    """
+    collected = collect.collect(context, [key.record for key in keys], now)
+    planned = plan.plan(collected.situations, context.sync, context.rules.spec_hash, now)
+    planned = replace(planned, records=tuple(_unsure(one, collected.unsure) for one in planned.records))
+    marks = {key.record: key for key in keys}
+    accepted = context.sync.fingerprint in context.store.load_accepted(context.name)
+    sendable = Plan(
+        sync=planned.sync,
+        spec_hash=planned.spec_hash,
+        at=planned.at,
+        records=tuple(_sendable(context, one, accepted, accepting=accepting) for one in planned.records),
+    )
+    plan_digest = digest.of(planned)
+    verdict = judge(context, sendable, now)
+    if verdict.refused and not (accept_mass_change or context.store.take_acceptance_once(context.name, plan_digest)):
+        _refuse(context, keys, verdict, plan_digest, now)
+        return Pass(
+            claimed=0,
+            planned=planned,
+            verdict=verdict.reason,
+            largest=verdict.largest,
+            digest=plan_digest,
+        )
+    if context.store.load_text(refused_key(context)):
+        context.store.save_text(refused_key(context), "")
+    _gone(context, collected.missing, marks, now)
+    by_record = {situation.record.id: situation for situation in collected.situations}
+    jobs = []
+    for one in sendable.records:
+        key = marks.get(one.record)
+        seen = collected.seen[one.record]
+        jobs.append(
+            apply.Job(
+                plan=one,
+                done=key.mark if key is not None else None,
+                seen=seen,
+                cause=collect.cause(by_record[one.record], seen),
+                attempts=key.attempts if key is not None else 0,
+                parked=bool(by_record[one.record].parked),
+            )
+        )
+        _tell(context, one)
+    run = apply.Run(context, jobs, stop=stop, by=by)
+    tally = run.carry_out()
+    return Pass(claimed=len(keys), planned=planned, tally=tally, run=run.run, digest=plan_digest)
+
+
+def _unsure(planned: RecordPlan, unsure: Mapping[RecordId, str]) -> RecordPlan:
+    """Whether the record is in scope is not known: nothing was planned, and that is not the same as being out of it."""
+    reason = unsure.get(planned.record)
+    if reason is None:
+        return planned
+    return replace(planned, state=RecordState.PENDING, pending=(*planned.pending, reason))
+
+
+def judge(context: Context, planned: Plan, now: datetime) -> guard.Verdict:
+    """What the guard says to a plan, together with what changed in its window (SPEC section 3, "Safety")."""
+    return guard.check(
+        planned.records,
+        linked=context.store.states(context.name).get("linked", 0),
+        recent=context.store.load_recent_changes(context.name, now - context.sync.guard.window),
+        rules=context.sync.guard,
+        now=now,
+    )
+
+
+def _sendable(context: Context, planned: RecordPlan, accepted: bool, *, accepting: bool) -> RecordPlan:
+    """The plan without what waits for acceptance. A `mode = "plan"` sync sends nothing at all."""
+    if not context.sync.writes_allowed:
+        return replace(planned, writes=(), actions=(), agreements=(), tolerations=(), links=())
+    if accepting:
+        return planned
+    if not accepted:
+        return replace(
+            planned,
+            writes=(),
+            actions=(),
+            agreements=(),
+            tolerations=(),
+            conflicts=(),
+            state=RecordState.PENDING,
+            note="waits for the first `syncd apply`",
+        )
+    if not any(write.adoption for write in planned.writes):
+        return planned
+    return replace(planned, writes=tuple(write for write in planned.writes if not write.adoption))
+
+
+def _refuse(
+    context: Context, keys: Sequence[ports.DirtyRecord], verdict: guard.Verdict, plan_digest: str, now: datetime
+) -> None:
+    if not context.store.load_text(refused_key(context)):
+        _log.warning("plan.refused", sync=context.name, reason=verdict.reason, plan=plan_digest)
+    context.store.save_text(refused_key(context), f"{plan_digest}\n{verdict.reason}")
+    context.store.release_records(keys, now + REFUSED_AGAIN, failed=False)
+
+
+def _gone(
+    context: Context,
+    missing: Sequence[RecordId],
+    marks: dict[RecordId, ports.DirtyRecord],
+    now: datetime,
+) -> None:
+    """A record that was asked for and is not there: unknown ids are forgotten, known ones only when it is proved."""
+    commits = []
+    rows = context.store.load_known(context.name) if missing else {}
+    for record in missing:
+        mark = marks[record].mark if record in marks else None
+        row = rows.get(record)
+        if row is None:
+            commits.append(ports.RecordCommit(record=record, done=mark, state=RecordState.OK.value, gone=True))
+            continue
+        proved = row.absent >= ABSENT_MIN and context.catalogue.fetch_is_gone(context.sync.table, record)
+        note = "" if proved else "not found in Airtable; its links are kept until two complete listings say so"
+        commits.append(
+            ports.RecordCommit(
+                record=record,
+                done=mark,
+                state=RecordState.PENDING.value,
+                note=note,
+                linked=row.linked,
+                status=row.status,
+                gone=proved,
+            )
+        )
+    if commits:
+        context.store.commit(context.name, commits, (), now)
+
+
+def _tell(context: Context, planned: RecordPlan) -> None:
+    for conflict in planned.conflicts:
+        _log.warning("conflict.found", sync=context.name, record=planned.record, field=conflict.field)
+    for edit in planned.foreign_edits:
+        if edit.treatment == "revert":
+            _log.info("foreign_edit.reverted", sync=context.name, record=planned.record, field=edit.field)

@@ -1,0 +1,212 @@
+"""
+The webhooks on both sides: registered, adopted, kept alive, made again when they are gone.
+
+One per Airtable base and one per listed Bitbucket repository. Without `public_url` only Airtable gets one, which pings
+nobody and stores payloads; Bitbucket is polled. Ours are recognised by their exact URL, never by a description.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from syncd import log, ports
+from syncd.flow.context import Context
+from syncd.model.change import Side
+from syncd.model.event import Endpoint
+from syncd.model.ids import EndpointId, HookId
+from syncd.model.schema import Repository
+
+_log = log.logger("flow.endpoints")
+
+# An Airtable hook lives seven days; a listing or a refresh gives it seven more (reference/airtable.md 5.1).
+RENEW_BEFORE = timedelta(hours=48)
+CHECK_EVERY = timedelta(hours=1)
+
+
+def path(provider: str, endpoint: EndpointId) -> str:
+    """The path under which an endpoint is reached (SPEC section 5)."""
+    return f"/hooks/{provider}/{endpoint}"
+
+
+def ensure(context: Context, now: datetime, secrets: Callable[[str], Sequence[str]]) -> bool:
+    """
+    See that every webhook of this sync's connections is there, ours, alive and set as the spec wants.
+
+    Args:
+        secrets: the configured hook secrets of a repository (slug), the current one first.
+
+    Returns:
+        True when something may have been missed: a hook was made, or made again. Compare in full.
+
+    Raises:
+        ServiceError: a service could not be asked or refused; what was done so far is remembered.
+    """
+    if context.switch.paused(None, None):
+        return False
+    missed = _ensure_airtable(context, now)
+    if context.rules.daemon.public_url:
+        for repository in context.sync.repositories:
+            missed = _ensure_bitbucket(context, repository, now, secrets(repository.slug)) or missed
+    return missed
+
+
+def of_airtable(context: Context) -> Endpoint | None:
+    """The active endpoint of this sync's base."""
+    for endpoint in context.store.load_endpoints():
+        if endpoint.provider == "airtable" and endpoint.active and endpoint.subject == context.sync.base:
+            return endpoint
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------- Airtable
+
+
+def _ensure_airtable(context: Context, now: datetime) -> bool:
+    url = context.rules.daemon.public_url
+    known = of_airtable(context)
+    listed = {hook.hook: hook for hook in context.catalogue.fetch_hooks()}
+    if known is not None:
+        hook = listed.get(HookId(known.hook))
+        if hook is not None and _fits(hook, url and url + path("airtable", known.id), now):
+            _keep_alive(context, known, hook, now)
+            return False
+        _log.warning("endpoint.lost", endpoint=known.id, provider="airtable", found=hook is not None)
+        if hook is not None:
+            context.catalogue.send_hook_deletion(hook.hook)
+        context.store.save_endpoint(replace(known, active=False), None)
+    # The secret is shown once: a hook of an earlier install cannot be taken over, only replaced (AW12, AW13).
+    prefix = url + "/hooks/airtable/"
+    for hook in listed.values():
+        if url and hook.url.startswith(prefix) and (known is None or hook.hook != known.hook):
+            context.catalogue.send_hook_deletion(hook.hook)
+    id = context.ids.endpoint()
+    made = context.catalogue.create_hook(url + path("airtable", id) if url else "")
+    endpoint = Endpoint(
+        id=id,
+        provider="airtable",
+        connection=context.sync.airtable,
+        subject=context.sync.base,
+        hook=made.hook,
+        active=True,
+        cursor=1,
+        expires=made.expires,
+        created_at=now,
+    )
+    context.store.save_endpoint(endpoint, made.secret)
+    _log.info("endpoint.created", endpoint=id, provider="airtable", pings=bool(url))
+    return True
+
+
+def _fits(hook: ports.HookState, url: str, now: datetime) -> bool:
+    alive = hook.expires is None or hook.expires > now
+    return hook.url == url and hook.healthy and alive
+
+
+def _keep_alive(context: Context, known: Endpoint, hook: ports.HookState, now: datetime) -> None:
+    expires = hook.expires
+    if expires is not None and expires - now < RENEW_BEFORE:
+        expires = context.catalogue.send_hook_renewal(hook.hook)
+        _log.info("endpoint.renewed", endpoint=known.id, expires=expires.isoformat())
+    if hook.url and not hook.notifying:
+        context.catalogue.send_hook_notifying(hook.hook)
+        _log.info("endpoint.renewed", endpoint=known.id, pings="on again")
+    if expires != known.expires:
+        context.store.save_endpoint(replace(known, expires=expires), None)
+
+
+# ------------------------------------------------------------------------------------------------------ Bitbucket
+
+
+def _ensure_bitbucket(context: Context, repository: Repository, now: datetime, secrets: Sequence[str]) -> bool:
+    source = source_of(context, repository.slug)
+    if source is None or context.switch.paused(context.name, Side.BITBUCKET):
+        return False
+    events = source
+    prefix = context.rules.daemon.public_url + "/hooks/bitbucket/"
+    known = next(
+        (
+            endpoint
+            for endpoint in context.store.load_endpoints()
+            if endpoint.provider == "bitbucket" and endpoint.active and endpoint.subject == repository.id
+        ),
+        None,
+    )
+    listed = context.changelog.fetch_hooks(repository)
+    own = [hook for hook in listed if hook.url.startswith(prefix)]
+    if known is not None:
+        hook = next((one for one in own if one.url == prefix + known.id), None)
+        if hook is not None:
+            _remove_doubles(context, repository, own, keep=hook)
+            return _set_right(context, repository, known, hook, events, secrets[0])
+        _log.warning("endpoint.lost", endpoint=known.id, provider="bitbucket", repository=repository.slug)
+        made = context.changelog.create_hook(repository, prefix + known.id, events, secrets[0])
+        context.store.save_endpoint(replace(known, hook=made.hook), None)
+        return True
+    if own:
+        # A hook of an earlier state of ours: its URL names the endpoint, our secret makes it ours again.
+        hook = own[0]
+        _remove_doubles(context, repository, own, keep=hook)
+        context.changelog.send_hook(repository, hook.hook, hook.url, events, secrets[0])
+        id = EndpointId(hook.url.removeprefix(prefix))
+        context.store.save_endpoint(_endpoint(context, repository, id, hook.hook, now), None)
+        _log.info("endpoint.adopted", endpoint=id, provider="bitbucket", repository=repository.slug)
+        return True
+    id = context.ids.endpoint()
+    made = context.changelog.create_hook(repository, prefix + id, events, secrets[0])
+    context.store.save_endpoint(_endpoint(context, repository, id, made.hook, now), None)
+    _log.info("endpoint.created", endpoint=id, provider="bitbucket", repository=repository.slug)
+    return True
+
+
+def source_of(context: Context, slug: str) -> tuple[str, ...] | None:
+    """The events that the spec wants of a repository; None when no source names it."""
+    for source in context.bitbucket.sources:
+        if source.repositories is None or slug in source.repositories:
+            return source.events
+    return None
+
+
+def _endpoint(context: Context, repository: Repository, id: EndpointId, hook: HookId, now: datetime) -> Endpoint:
+    return Endpoint(
+        id=id,
+        provider="bitbucket",
+        connection=context.sync.bitbucket,
+        subject=repository.id,
+        hook=hook,
+        active=True,
+        created_at=now,
+    )
+
+
+def _remove_doubles(
+    context: Context, repository: Repository, own: Sequence[ports.HookState], keep: ports.HookState
+) -> None:
+    for hook in own:
+        if hook.hook != keep.hook:
+            context.changelog.send_hook_deletion(repository, hook.hook)
+
+
+def _set_right(
+    context: Context,
+    repository: Repository,
+    known: Endpoint,
+    hook: ports.HookState,
+    events: tuple[str, ...],
+    secret: str,
+) -> bool:
+    if known.hook != hook.hook:
+        context.store.save_endpoint(replace(known, hook=hook.hook), None)
+    # What was asked for and does not exist any more cannot be subscribed to: a subset is right when nothing is missing twice.
+    wanted = set(events)
+    told = f"hook-events:{known.id}"
+    if hook.healthy and (wanted == set(hook.events) or context.store.load_text(told) == _events_key(events, hook)):
+        return False
+    context.changelog.send_hook(repository, hook.hook, hook.url, events, secret)
+    after = next((one for one in context.changelog.fetch_hooks(repository) if one.hook == hook.hook), hook)
+    context.store.save_text(told, _events_key(events, after))
+    _log.info("endpoint.renewed", endpoint=known.id, provider="bitbucket", repository=repository.slug)
+    return not hook.healthy
+
+
+def _events_key(events: Sequence[str], hook: ports.HookState) -> str:
+    return ",".join(sorted(events)) + "|" + ",".join(sorted(hook.events))

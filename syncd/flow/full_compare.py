@@ -1,0 +1,147 @@
+"""
+The guarantee: read both sides completely and mark whatever differs from what is known. It only marks keys; the cycle does the rest.
+
+A repository that cannot be read is marked as such and tried again; it never makes the others wait.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from syncd import errors, log, ports
+from syncd.core import guard, retry
+from syncd.flow import collect, work
+from syncd.flow.context import Context
+from syncd.model.event import Dirt, DirtyWork
+from syncd.model.ids import RecordId, RepositoryId
+from syncd.model.record import Record
+
+_log = log.logger("flow.full_compare")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What a full compare found. `unread` names repositories that could not be read, with the reason."""
+
+    records: int
+    marked: int
+    repositories: int
+    unread: tuple[str, ...] = ()
+    duration: timedelta = timedelta(0)
+
+
+def due_key(context: Context) -> str:
+    """Where the state keeps when the sync was last compared completely."""
+    return f"compared:{context.name}"
+
+
+def last(context: Context) -> datetime | None:
+    """When the last complete compare of this sync began."""
+    text = context.store.load_text(due_key(context))
+    return datetime.fromisoformat(text) if text else None
+
+
+def is_due(context: Context, now: datetime) -> bool:
+    """Whether the next compare should begin. A clock that was set back does not put it off for ever."""
+    before = last(context)
+    if before is None or before > now:
+        return True
+    return now - before >= context.rules.daemon.compare_every
+
+
+def compare(context: Context, now: datetime, stop: Callable[[], str]) -> Compared:
+    """
+    Read everything and mark what differs.
+
+    Raises:
+        ServiceError: Airtable could not be read; nothing was believed missing and the compare counts as not done.
+        Refused: the table suddenly lacks so many records that the listing is not believed.
+    """
+    unread = []
+    for repository in context.sync.repositories:
+        if stop():
+            break
+        if problem := compare_repository(context, repository.id, now):
+            unread.append(problem)
+    records, marked = compare_table(context, now)
+    ended = context.clock.now()
+    if not unread and not stop():
+        context.store.save_text(due_key(context), now.isoformat())
+    done = Compared(
+        records=records,
+        marked=marked,
+        repositories=len(context.sync.repositories),
+        unread=tuple(unread),
+        duration=ended - now,
+    )
+    _log.info(
+        "compare.finished",
+        sync=context.name,
+        records=records,
+        marked=marked,
+        repositories=done.repositories,
+        unread=len(unread),
+        duration_ms=int(done.duration.total_seconds() * 1000),
+    )
+    return done
+
+
+def compare_repository(context: Context, id: RepositoryId, now: datetime) -> str:
+    """Read one repository completely. Returns why it could not be read, or ""."""
+    repository = next(one for one in context.sync.repositories if one.id == id)
+    views = {view.repository.id: view for view in context.store.load_repositories([repository.id])}
+    before = views.get(repository.id)
+    if before is None:
+        context.store.save_repository(repository)
+    try:
+        work.read_repository(context, repository, now)
+    except errors.Throttled:
+        raise
+    except errors.ServiceError as error:
+        trouble = f"{repository.slug} cannot be read: {error.message}"
+        context.store.save_trouble(repository.id, trouble)
+        again = retry.next_attempt(3, now, context.ids.jitter())
+        context.store.mark_work([(DirtyWork(repository=repository.id, dirt=Dirt.REPOSITORY), None)], now, again)
+        if before is None or not before.trouble:
+            _log.error(
+                "side.lost", sync=context.name, side="bitbucket", repository=repository.slug, reason=error.message
+            )
+            work.mark_linked(context, ports.Lane.RETRY, now)
+        return trouble
+    return ""
+
+
+def compare_table(context: Context, now: datetime) -> tuple[int, int]:
+    """
+    List the table and mark every record that is not as the last plan left it.
+
+    Returns:
+        How many records there are, and how many were marked.
+    """
+    sync, store = context.sync, context.store
+    listed = context.catalogue.fetch_listing(sync.table, sync.view, context.fields())
+    known = store.load_known(context.name)
+    present = {record.id for record in listed}
+    missing = sorted(known.keys() - present)
+    if missing and sync.view is not None:
+        # Out of the view is not gone: ask for them without it.
+        found: dict[RecordId, Record] = {}
+        for start in range(0, len(missing), 100):
+            chunk = missing[start : start + 100]
+            found.update(context.catalogue.fetch_records(sync.table, sync.view, context.fields(), chunk))
+        listed = (*listed, *found.values())
+        missing = [record for record in missing if record not in found]
+    refused = guard.emptied(known=len(known), missing=len(missing), rules=sync.guard)
+    if refused:
+        raise errors.Refused(refused, next_step="look at the table and the token's rights, then: syncd status")
+    store.save_absent(context.name, missing, sorted(present))
+    differing = [
+        record.id
+        for record in listed
+        if (row := known.get(record.id)) is None or row.seen != collect.fingerprint(context, record)
+    ]
+    lane = ports.Lane.COMPARE if known else ports.Lane.BACKFILL
+    marked = sorted({*differing, *missing})
+    if marked:
+        store.mark_records(context.name, marked, lane, now, now)
+    return len(listed), len(marked)

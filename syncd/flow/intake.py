@@ -1,0 +1,128 @@
+"""
+From a verified webhook request to dirty keys: durable first, read later.
+
+Nothing here branches on what an event says happened; it only names what may have changed (SPEC section 3, "Level, not edge").
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import Enum
+
+from syncd import log, ports
+from syncd.model.event import Delivery, Dirt, DirtyWork, Endpoint, Event
+from syncd.model.ids import EndpointId, RepositoryId
+
+_log = log.logger("flow.intake")
+
+# Verify one raw request against an endpoint: "" when it is genuine, else why not, in a word.
+Verifier = Callable[[Endpoint, Sequence[tuple[bytes, bytes]], bytes], str]
+# Read a Bitbucket delivery: the event, or why it cannot be read.
+Reader = Callable[[Delivery], Event | str]
+
+# Work that may have changed, and when that happened, if known.
+Mark = tuple[DirtyWork, datetime | None]
+
+# A read may show less than the event knew: look again after these (reliability.md BW18).
+LOOK_AGAIN = (timedelta(seconds=5), timedelta(seconds=30))
+PROCESS_MAX = 500
+
+
+class Verdict(Enum):
+    """What the listener answers."""
+
+    GOOD = "good"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+
+
+class Intake:
+    """
+    The way in for deliveries. Used by the listener's thread (`known`, `verify`, `save`) and by a worker (`process`).
+
+    Args:
+        verifiers: one per provider, "airtable" and "bitbucket".
+        read: turns a Bitbucket delivery into an event.
+    """
+
+    def __init__(
+        self, store: ports.Store, clock: ports.Clock, verifiers: Mapping[str, Verifier], read: Reader, quiet: timedelta
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._verifiers = verifiers
+        self._read = read
+        self._quiet = quiet
+        self._endpoints: Mapping[EndpointId, Endpoint] = {}
+        self._repositories: frozenset[RepositoryId] = frozenset()
+        self.refresh(())
+
+    def refresh(self, repositories: Sequence[RepositoryId], quiet: timedelta | None = None) -> None:
+        """Take over which endpoints and repositories there are now, after a start, a reload or a registration."""
+        self._endpoints = {endpoint.id: endpoint for endpoint in self._store.load_endpoints() if endpoint.active}
+        self._repositories = frozenset(repositories)
+        self._quiet = quiet if quiet is not None else self._quiet
+
+    def known(self, provider: str, endpoint: str) -> bool:
+        """Whether there is an active endpoint of this id for this provider."""
+        found = self._endpoints.get(EndpointId(endpoint))
+        return found is not None and found.provider == provider
+
+    def verify(self, provider: str, endpoint: str, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> Verdict:
+        """Whether a request is genuine. The reason of a refusal is logged, never answered."""
+        found = self._endpoints.get(EndpointId(endpoint))
+        if found is None or found.provider != provider:
+            return Verdict.UNKNOWN
+        problem = self._verifiers[provider](found, headers, body)
+        if problem:
+            _log.warning("delivery.rejected", endpoint=endpoint, provider=provider, reason=problem)
+            return Verdict.REFUSED
+        return Verdict.GOOD
+
+    def save(self, arrived: Sequence[ports.Arrived]) -> None:
+        """Make a group of requests durable in one commit. Raises StoreError: then none of them is acknowledged."""
+        numbers = self._store.save_deliveries(arrived)
+        for number, one in zip(numbers, arrived, strict=True):
+            _log.debug("delivery.accepted", delivery=number, endpoint=one.endpoint)
+
+    def process(self) -> int:
+        """
+        Turn stored deliveries into marks, in one transaction.
+
+        Returns:
+            How many there were; call again at once when it is `PROCESS_MAX`.
+        """
+        deliveries = self._store.load_deliveries(PROCESS_MAX)
+        if not deliveries:
+            return 0
+        now = self._clock.now()
+        processed: list[tuple[int, ports.Disposition, str]] = []
+        dirty: list[Mark] = []
+        pinged: list[EndpointId] = []
+        for delivery in deliveries:
+            endpoint = self._endpoints.get(delivery.endpoint)
+            if endpoint is None:
+                processed.append((delivery.sequence, ports.Disposition.NOT_CONCERNING, "its endpoint was removed"))
+            elif endpoint.provider == "airtable":
+                pinged.append(endpoint.id)
+                processed.append((delivery.sequence, ports.Disposition.MARKED, "ping"))
+            else:
+                processed.append(self._event(delivery, endpoint, dirty))
+        self._store.save_processed(processed, dirty, pinged, now, now + self._quiet)
+        return len(deliveries)
+
+    def _event(self, delivery: Delivery, endpoint: Endpoint, dirty: list[Mark]) -> tuple[int, ports.Disposition, str]:
+        event = self._read(delivery)
+        if isinstance(event, str):
+            _log.warning("event.quarantined", delivery=delivery.sequence, reason=event)
+            # What cannot be read may have been about anything of its repository.
+            repository = RepositoryId(endpoint.subject)
+            if repository in self._repositories:
+                dirty.append((DirtyWork(repository=repository, dirt=Dirt.REPOSITORY), None))
+            return delivery.sequence, ports.Disposition.QUARANTINED, event
+        concerning = [work for work in event.dirty if work.repository in self._repositories]
+        if not concerning:
+            reason = "retired by the service" if event.retired else "no repository or object of this spec"
+            _log.debug("event.skipped", delivery=delivery.sequence, event=event.kind, reason=reason)
+            return delivery.sequence, ports.Disposition.NOT_CONCERNING, reason
+        dirty.extend((work, event.happened_at) for work in concerning)
+        return delivery.sequence, ports.Disposition.MARKED, event.kind

@@ -1,0 +1,158 @@
+"""
+What belongs to no single sync: deliveries into marks, payload cursors, webhooks kept alive, polling without them.
+
+One thread calls `step(now)`; workers do the rest.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from syncd import errors
+from syncd.flow import changes, endpoints, intake
+from syncd.flow.context import Context
+from syncd.flow.effort import Effort
+from syncd.model.event import Dirt, DirtyWork, Endpoint
+from syncd.model.ids import EndpointId, RepositoryId, SyncName
+
+IDLE = timedelta(seconds=15)
+
+
+class Keeper:
+    """
+    Args:
+        contexts: one per sync, of this thread alone.
+        secrets: configured hook secrets of a repository, for a sync.
+        want_compare: tell a sync's worker to compare in full.
+        reload_schema: something about a table changed: resolve the spec's names again.
+    """
+
+    def __init__(
+        self,
+        contexts: Sequence[Context],
+        intake: intake.Intake,
+        secrets: Callable[[Context, str], Sequence[str]],
+        want_compare: Callable[[SyncName], None],
+        reload_schema: Callable[[], object],
+    ) -> None:
+        self.contexts = tuple(contexts)
+        self._intake = intake
+        self._secrets = secrets
+        self._want_compare = want_compare
+        self._reload_schema = reload_schema
+        self._pinged: set[EndpointId] = set()
+        self._polled_at: dict[str, datetime] = {}
+        self._checked_at: dict[SyncName, datetime] = {}
+        self.keeping: Mapping[SyncName, Effort] = {
+            context.name: Effort(f"{context.name}: keeping the webhooks") for context in contexts
+        }
+        self.polling: dict[str, Effort] = {}
+
+    @property
+    def efforts(self) -> tuple[Effort, ...]:
+        """All that may be in trouble, for health."""
+        return (*self.keeping.values(), *self.polling.values())
+
+    def step(self, now: datetime) -> datetime:
+        """
+        Do what is due.
+
+        Returns:
+            When to call again; a delivery wakes it earlier.
+
+        Raises:
+            StoreError: the state cannot be trusted.
+        """
+        more = self._intake.process() >= intake.PROCESS_MAX
+        for context in self.contexts:
+            self._keep_endpoints(context)
+        self._poll_airtable()
+        self._poll_bitbucket()
+        return now if more else self._next(now)
+
+    def check_endpoints(self) -> None:
+        """Look at the webhooks at the next step, whatever the time."""
+        self._checked_at.clear()
+
+    def _next(self, now: datetime) -> datetime:
+        return now + min([IDLE, *(context.rules.daemon.poll for context in self.contexts)])
+
+    def _keep_endpoints(self, context: Context) -> None:
+        now, effort = context.clock.now(), self.keeping[context.name]
+        checked = self._checked_at.get(context.name)
+        due = checked is None or not timedelta(0) <= now - checked < endpoints.CHECK_EVERY
+        if not due or not effort.may(now):
+            return
+        try:
+            missed = endpoints.ensure(context, now, lambda slug: self._secrets(context, slug))
+        except errors.ServiceError as error:
+            effort.failed(error, context.clock.now(), context.ids.jitter())
+            return
+        effort.succeeded()
+        self._checked_at[context.name] = now
+        self._intake.refresh(self._repositories())
+        if missed:
+            self._want_compare(context.name)
+
+    def _repositories(self) -> list[RepositoryId]:
+        return [id for context in self.contexts for id in context.repository_ids]
+
+    # ------------------------------------------------------------------------------------------------- polling
+
+    def _poll_airtable(self) -> None:
+        if not self.contexts:
+            return
+        self._pinged |= self.contexts[0].store.take_pinged()
+        done: set[str] = set()
+        for context in self.contexts:
+            if context.sync.base in done:
+                continue
+            done.add(context.sync.base)
+            endpoint = endpoints.of_airtable(context)
+            if endpoint is not None:
+                self._poll_base(context, endpoint)
+
+    def _poll_base(self, context: Context, endpoint: Endpoint) -> None:
+        now = context.clock.now()
+        effort = self.polling.setdefault(
+            endpoint.subject, Effort(f"{context.sync.airtable}: reading Airtable's payloads")
+        )
+        if not effort.may(now) or not (
+            endpoint.id in self._pinged or self._due(f"airtable:{endpoint.id}", context, now)
+        ):
+            return
+        together = tuple(one for one in self.contexts if one.sync.base == context.sync.base)
+        try:
+            polled = changes.poll(together, endpoint, now)
+        except errors.Gone:
+            # The hook is gone (reference/airtable.md 5.5): make it again and compare.
+            context.store.save_endpoint(replace(endpoint, active=False), None)
+            self.check_endpoints()
+            return
+        except errors.ServiceError as error:
+            effort.failed(error, context.clock.now(), context.ids.jitter())
+            return
+        effort.succeeded()
+        self._pinged.discard(endpoint.id)
+        self._polled_at[f"airtable:{endpoint.id}"] = now
+        if polled.broken:
+            context.store.save_endpoint(replace(endpoint, active=False), None)
+            self.check_endpoints()
+        if polled.schema_changed:
+            self._reload_schema()
+        if polled.compare:
+            for one in together:
+                self._want_compare(one.name)
+
+    def _poll_bitbucket(self) -> None:
+        """Without deliveries: one list by update time per repository and period, through the same road as a mark."""
+        for context in self.contexts:
+            now = context.clock.now()
+            if not context.rules.daemon.public_url and self._due(f"bitbucket:{context.name}", context, now):
+                self._polled_at[f"bitbucket:{context.name}"] = now
+                dirty = [(DirtyWork(repository=id, dirt=Dirt.REPOSITORY), None) for id in context.repository_ids]
+                context.store.mark_work(dirty, now, now)
+
+    def _due(self, what: str, context: Context, now: datetime) -> bool:
+        before = self._polled_at.get(what)
+        return before is None or not timedelta(0) <= now - before < context.rules.daemon.poll

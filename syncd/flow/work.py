@@ -1,0 +1,351 @@
+"""
+Read what may have changed in Bitbucket into the mirror, and name the records whose work it touches.
+
+Every value comes from a read over REST; a repository that cannot be read makes its lists unknown, never empty.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from syncd import errors, log, ports
+from syncd.core import link, retry
+from syncd.flow.context import Context
+from syncd.model.event import Dirt
+from syncd.model.ids import RecordId, RepositoryId
+from syncd.model.schema import Repository
+from syncd.model.work import Branch, Build, Commit, Deployment, List, PullRequest
+
+_log = log.logger("flow.work")
+
+# A page of fifty replaces single reads from here on (DESIGN "Fewest calls").
+SINGLE_READS_MAX = 5
+# The services' clocks and ours differ: time windows overlap (reliability.md I19, CL06).
+OVERLAP = timedelta(minutes=10)
+CLAIM_MAX = 200
+FINAL_STATES = frozenset({"MERGED", "DECLINED", "SUPERSEDED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which parts of work this sync's rules read: what nobody reads is not asked for."""
+
+    builds: bool
+    deployments: bool
+    merged_on: bool
+
+
+def wanted(context: Context) -> Wanted:
+    """What the rules of a sync read beside pull requests, branches and their commits."""
+    sync = context.sync
+    expressions = [rule.value for rule in sync.fields if rule.value is not None]
+    expressions += [rule.when for rule in sync.actions]
+    if sync.status is not None:
+        expressions += [edge.when for edge in sync.status.transitions if edge.when is not None]
+    lists = {name for expression in expressions for name in expression.lists}
+    names = {name for expression in expressions for name in expression.names}
+    attributes = {rule.attribute for rule in sync.fields if rule.attribute}
+    return Wanted(
+        builds=List.BUILDS in lists or any(name.startswith("build.") for name in attributes),
+        deployments=List.DEPLOYMENTS in lists or any(name.startswith("deployment.") for name in attributes),
+        # A quantifier may compare any attribute, and names only its list.
+        merged_on="pr.merged_on" in attributes | names or any("merged_on" in one.source for one in expressions),
+    )
+
+
+def refresh(context: Context, now: datetime) -> int:
+    """
+    Read dirty work of this sync's repositories and mark the records it belongs to.
+
+    Returns:
+        How many marks were answered or given back.
+    """
+    marks = context.store.claim_work(context.repository_ids, now, CLAIM_MAX)
+    by_repository: dict[Repository, list[ports.DirtyWorkMark]] = {}
+    for mark in marks:
+        by_repository.setdefault(context.repository(mark.work.repository), []).append(mark)
+    for repository, group in sorted(by_repository.items(), key=lambda pair: pair[0].slug):
+        try:
+            _refresh_repository(context, repository, group, now)
+        except errors.Throttled as error:
+            context.store.release_work(group, error.retry_at, failed=False)
+        except errors.ServiceError as error:
+            attempts = max(mark.attempts for mark in group)
+            again = retry.next_attempt(attempts, now, context.ids.jitter())
+            trouble = f"{repository.slug} cannot be read: {error.message}"
+            context.store.release_work(group, again, failed=True, error=trouble)
+            mark_linked(context, ports.Lane.RETRY, now)
+    return len(marks)
+
+
+def mark_linked(context: Context, lane: ports.Lane, now: datetime) -> None:
+    """Make every linked record dirty: a repository became unknown, or known again, and any of them may have work in it."""
+    linked = sorted(record for record, known in context.store.load_known(context.name).items() if known.linked)
+    if linked:
+        context.store.mark_records(context.name, linked, lane, now, now)
+
+
+def _refresh_repository(
+    context: Context, repository: Repository, marks: Sequence[ports.DirtyWorkMark], now: datetime
+) -> None:
+    if any(mark.work.dirt is Dirt.REPOSITORY for mark in marks):
+        read_repository(context, repository, now, marks, thorough=False)
+        return
+    numbers = sorted({int(mark.work.name) for mark in marks if mark.work.dirt is Dirt.PULL_REQUEST})
+    branches = sorted({mark.work.name for mark in marks if mark.work.dirt is Dirt.BRANCH})
+    commits = sorted({mark.work.name for mark in marks if mark.work.dirt is Dirt.COMMIT})
+    reading = Reading(context, repository)
+    reading.pull_requests(_fetch_pull_requests(context, repository, numbers, marks))
+    reading.branches([(name, context.changelog.fetch_branch(repository, name)) for name in branches])
+    reading.builds_of(commits)
+    _look_again(context, marks, reading, now)
+    reading.save(now, marks)
+    (view,) = context.store.load_repositories([repository.id])
+    if view.trouble and view.listed_at is not None:
+        context.store.save_trouble(repository.id, "")
+        _log.info("side.recovered", sync=context.name, side="bitbucket", repository=repository.slug)
+        mark_linked(context, ports.Lane.RETRY, now)
+
+
+def _fetch_pull_requests(
+    context: Context, repository: Repository, numbers: Sequence[int], marks: Sequence[ports.DirtyWorkMark]
+) -> list[PullRequest]:
+    if len(numbers) <= SINGLE_READS_MAX:
+        return [context.changelog.fetch_pull_request(repository, number) for number in numbers]
+    since = min(mark.since for mark in marks) - OVERLAP
+    listed = {one.key.number: one for one in context.changelog.fetch_pull_requests(repository, since)}
+    # Comments, tasks and builds may not move the update time that the list filters by: read those singly.
+    return [listed.get(number) or context.changelog.fetch_pull_request(repository, number) for number in numbers]
+
+
+def _look_again(context: Context, marks: Sequence[ports.DirtyWorkMark], reading: "Reading", now: datetime) -> None:
+    """A webhook may come before the API shows the change (BW18): read again when what was read is older than the event."""
+    fresh = {str(one.key.number): one.updated_on for one in reading.read}
+    stale = [
+        mark
+        for mark in marks
+        if mark.work.dirt is Dirt.PULL_REQUEST
+        and mark.happened_at is not None
+        and mark.attempts < 2
+        and fresh.get(mark.work.name, mark.happened_at) < mark.happened_at
+    ]
+    for mark in stale:
+        wait = timedelta(seconds=(5, 30)[mark.attempts])
+        context.store.mark_work([(mark.work, None)], now, now + wait)
+
+
+def read_repository(
+    context: Context,
+    repository: Repository,
+    now: datetime,
+    marks: Sequence[ports.DirtyWorkMark] = (),
+    *,
+    thorough: bool = True,
+) -> int:
+    """
+    Read one repository: all pull requests the first time, later those updated since, and all branches.
+
+    Args:
+        thorough: also what no event and no update time tells: a rename, builds of open heads, deployments.
+
+    Returns:
+        How many records' work changed.
+
+    Raises:
+        ServiceError: the repository could not be read; nothing of it was believed.
+    """
+    current = context.changelog.fetch_repository(repository.id) if thorough else repository
+    if current.id != repository.id:
+        raise errors.Gone(
+            f"{repository.slug} is another repository now", service="bitbucket", request=f"GET {repository.slug}"
+        )
+    context.store.save_repository(current)
+    (view,) = context.store.load_repositories([repository.id])
+    since = None if view.listed_at is None else view.listed_at - OVERLAP
+    reading = Reading(context, current)
+    reading.pull_requests(context.changelog.fetch_pull_requests(current, since))
+    listed = context.changelog.fetch_branches(current)
+    reading.branches([(branch.name, branch) for branch in listed], complete=True)
+    if thorough:
+        reading.builds_of_open()
+        reading.deployments()
+    changed = reading.save(now, marks, listed_at=now)
+    if view.trouble:
+        context.store.save_trouble(repository.id, "")
+        _log.info("side.recovered", sync=context.name, side="bitbucket", repository=current.slug)
+        mark_linked(context, ports.Lane.RETRY, now)
+    return len(changed)
+
+
+class Reading:
+    """What was read of one repository in one go, before it is put into the mirror together."""
+
+    def __init__(self, context: Context, repository: Repository) -> None:
+        self._context = context
+        self._repository = repository
+        self._wanted = wanted(context)
+        self._known = {one.key.number: one for one in context.store.load_pull_requests(repository.id)}
+        self._known_branches = {one.name: one for one in context.store.load_branches(repository.id)}
+        self.read: list[PullRequest] = []
+        self._branches: list[Branch] = []
+        self._gone: list[str] = []
+        self._complete = False
+        self._commits: list[Commit] = []
+        self._builds: dict[str, tuple[Build, ...]] = {}
+        self._deployments: list[Deployment] = []
+        self._links: dict[str, tuple[RecordId, ...]] = {}
+
+    def pull_requests(self, read: Iterable[PullRequest]) -> None:
+        """Take pull requests, with the commits of heads that moved, builds of theirs, and the merge time, asked once."""
+        for pull_request in read:
+            self.read.append(self._completed(pull_request))
+
+    def _completed(self, read: PullRequest) -> PullRequest:
+        known = self._known.get(read.key.number)
+        changelog, number = self._context.changelog, read.key.number
+        same_head = known is not None and known.source_commit == read.source_commit
+        records = known.commit_records if known is not None else ()
+        if not same_head and not (known is not None and read.state in FINAL_STATES):
+            head = changelog.fetch_pull_request_commits(self._repository, number)
+            self._commits.extend(head.commits)
+            records = _records_in(head.commits) or records
+        merged_on = known.merged_on if known is not None else None
+        if read.state == "MERGED" and merged_on is None and self._wanted.merged_on:
+            merged_on = changelog.fetch_merged_on(self._repository, number)
+        done = replace(read, commit_records=records, merged_on=merged_on)
+        evidence = link.evidence(done, self._context.sync)
+        self._links[f"pr:{number}"] = tuple(sorted(evidence))
+        if self._wanted.builds and evidence and not same_head and read.source_commit:
+            self._read_builds(read.source_commit)
+        if known is not None and known.state == "OPEN" and read.state in FINAL_STATES:
+            self._recheck_branch(read.source_branch)
+        return done
+
+    def _recheck_branch(self, name: str) -> None:
+        # After a merge the source branch is usually deleted, and has nothing that its destination lacks.
+        if name in self._known_branches and not any(branch.name == name for branch in self._branches):
+            self.branches([(name, self._context.changelog.fetch_branch(self._repository, name))], again=True)
+
+    def branches(
+        self, read: Iterable[tuple[str, Branch | None]], *, complete: bool = False, again: bool = False
+    ) -> None:
+        """Take branches (None: not there any more) and ask what a moved head has that the main branch lacks."""
+        self._complete = self._complete or complete
+        for name, branch in read:
+            if branch is None:
+                self._gone.append(name)
+                continue
+            known = self._known_branches.get(name)
+            if name == self._repository.main_branch:
+                done = replace(branch, ahead=False)
+            elif (
+                known is not None
+                and known.target_commit == branch.target_commit
+                and not again
+                and known.ahead is not None
+            ):
+                done = replace(branch, ahead=known.ahead, commit_records=known.commit_records)
+            else:
+                head = self._context.changelog.fetch_head(
+                    self._repository, branch.target_commit, self._repository.main_branch
+                )
+                self._commits.extend(head.commits)
+                done = replace(branch, ahead=bool(head.commits), commit_records=_records_in(head.commits))
+            self._branches.append(done)
+            self._links[f"branch:{name}"] = link.of_branch(done)
+
+    def builds_of(self, commits: Iterable[str]) -> None:
+        """Take the builds of these commits, when they are the head of a pull request that belongs to a record."""
+        heads = {one.source_commit for one in (*self._known.values(), *self.read) if one.source_commit}
+        for commit in commits:
+            if self._wanted.builds and any(commit.startswith(head) for head in heads):
+                self._read_builds(commit)
+
+    def builds_of_open(self) -> None:
+        """Take the builds of every open linked head: nothing else repairs a lost build event."""
+        if not self._wanted.builds:
+            return
+        current = {**self._known, **{one.key.number: one for one in self.read}}
+        for number, one in sorted(current.items()):
+            linked = self._links.get(f"pr:{number}") or link.evidence(one, self._context.sync)
+            if one.state == "OPEN" and linked and one.source_commit and one.source_commit not in self._builds:
+                self._read_builds(one.source_commit)
+
+    def _read_builds(self, commit: str) -> None:
+        self._builds[commit] = self._context.changelog.fetch_builds(self._repository, commit)
+
+    def deployments(self) -> None:
+        """Take deployments, and find whose merged or linked commit each one holds, asked once per pair."""
+        if not self._wanted.deployments:
+            return
+        changelog, repository = self._context.changelog, self._repository
+        finished = frozenset[str]()
+        merged = {
+            one.merge_commit: self._links.get(f"pr:{one.key.number}") or tuple(link.evidence(one, self._context.sync))
+            for one in {**self._known, **{one.key.number: one for one in self.read}}.values()
+            if one.state == "MERGED" and one.merge_commit
+        }
+        for deployment in changelog.fetch_deployments(repository, finished):
+            records: set[RecordId] = set()
+            for commit, linked in sorted(merged.items()):
+                if linked and self._holds(deployment.commit, commit):
+                    records.update(linked)
+            self._deployments.append(deployment)
+            self._links[f"deployment:{deployment.id}"] = tuple(sorted(records))
+
+    def _holds(self, head: str, commit: str) -> bool:
+        if not head:
+            return False
+        if head.startswith(commit):
+            return True
+        key = f"ancestor:{self._repository.id}:{commit}:{head}"
+        answer = self._context.store.load_text(key)
+        if answer is None:
+            holds = self._context.changelog.fetch_is_ancestor(self._repository, commit, head)
+            answer = "yes" if holds else "no"
+            self._context.store.save_text(key, answer)
+        return answer == "yes"
+
+    def save(
+        self, now: datetime, marks: Sequence[ports.DirtyWorkMark], *, listed_at: datetime | None = None
+    ) -> frozenset[RecordId]:
+        """Put all of it into the mirror in one transaction and mark the records whose work changed."""
+        store = self._context.store
+        changed = store.save_work(
+            self._repository.id,
+            pull_requests=self.read,
+            branches=self._branches,
+            branches_gone=self._gone,
+            commits=self._commits,
+            builds=self._builds,
+            deployments=self._deployments,
+            links=self._links,
+            done=marks,
+            listed_at=listed_at,
+            branches_complete=self._complete,
+        )
+        if changed:
+            lane = ports.Lane.COMPARE if listed_at is not None else ports.Lane.EDIT
+            store.mark_records(self._context.name, sorted(changed), lane, now, now)
+        return changed
+
+
+def _records_in(commits: Iterable[Commit]) -> tuple[RecordId, ...]:
+    found = {record for commit in commits for record in link.record_ids(commit.message)}
+    return tuple(sorted(found))
+
+
+def incomplete(context: Context, views: Mapping[RepositoryId, ports.RepositoryView]) -> Mapping[List, str]:
+    """For each list that is not known to be complete, why; the same for every record of the sync."""
+    reasons = []
+    for repository in context.sync.repositories:
+        view = views.get(repository.id)
+        if view is None or (view.listed_at is None and not view.trouble):
+            reasons.append(f"{repository.slug} was not read yet")
+        elif view.trouble:
+            reasons.append(view.trouble)
+        elif view.unread:
+            reasons.append(f"{repository.slug} has {view.unread} change(s) that were not read yet")
+    if not reasons:
+        return {}
+    return dict.fromkeys(List, "; ".join(reasons))

@@ -1,0 +1,98 @@
+"""One sync's work, serial: what is open from before, dirty work, a full compare when it is due, dirty records."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from syncd import errors, log
+from syncd.flow import cycle, full_compare, recover, work
+from syncd.flow.context import Context
+from syncd.flow.effort import Effort
+
+_log = log.logger("flow.worker")
+
+T = TypeVar("T")
+
+# With nothing to do the worker looks this often; a ping or a command wakes it earlier.
+IDLE = timedelta(seconds=30)
+
+
+class Worker:
+    """
+    A plain `step(now)` for one sync, called by one thread, or by the simulator.
+
+    Args:
+        stop: a reason to end early, asked between requests; "" to go on.
+    """
+
+    def __init__(self, context: Context, stop: Callable[[], str]) -> None:
+        self.context = context
+        self._stop = stop
+        self._begun = False
+        self._compare_wanted = False
+        self.recovering = Effort(f"{context.name}: looking up what a lost answer did")
+        self.reading = Effort(f"{context.name}: reading Bitbucket")
+        self.comparing = Effort(f"{context.name}: comparing both sides in full")
+        self.passing = Effort(f"{context.name}: reading and writing records")
+
+    @property
+    def efforts(self) -> tuple[Effort, ...]:
+        """All that may be in trouble, for health."""
+        return (self.recovering, self.reading, self.comparing, self.passing)
+
+    def want_compare(self) -> None:
+        """Compare in full at the next step: something may have been missed."""
+        self._compare_wanted = True
+
+    def step(self, now: datetime) -> datetime:
+        """
+        Do what is due.
+
+        Returns:
+            When to call again; `now` when there is more to do at once.
+
+        Raises:
+            StoreError: the state cannot be trusted; nothing was sent after it.
+        """
+        if not self._begun:
+            recover.begin(self.context, now)
+            self._begun = True
+        context = self.context
+        looked = self._try(self.recovering, lambda at: recover.resolve(context, at))
+        read = self._try(self.reading, lambda at: work.refresh(context, at))
+        if self._compare_wanted or full_compare.is_due(context, context.clock.now()):
+            compared = self._try(self.comparing, lambda at: full_compare.compare(context, at, self._stop))
+            if compared is not None:
+                self._compare_wanted = bool(compared.unread) and self._compare_wanted
+        claimed = self._try(self.passing, lambda at: cycle.step(context, at, self._stop))
+        after = context.clock.now()
+        if (read or claimed) and not self._stop():
+            return after
+        return self._next(after, looked)
+
+    def _try(self, effort: Effort, do: Callable[[datetime], T]) -> T | None:
+        now = self.context.clock.now()
+        if self._stop() or not effort.may(now):
+            return None
+        try:
+            result = do(now)
+        except (errors.ServiceError, errors.Refused) as error:
+            effort.failed(error, self.context.clock.now(), self.context.ids.jitter())
+            return None
+        effort.succeeded()
+        return result
+
+    def _next(self, now: datetime, looked: datetime | None) -> datetime:
+        due = [now + IDLE]
+        queued = self.context.store.next_due(self.context.name, self.context.repository_ids)
+        if queued is not None:
+            due.append(queued)
+        if looked is not None:
+            due.append(looked)
+        before = full_compare.last(self.context)
+        if before is not None:
+            due.append(before + self.context.rules.daemon.compare_every)
+        held_back = [effort.not_before for effort in self.efforts if effort.not_before is not None]
+        soonest = min(due)
+        # Nothing is gained by waking before the trouble may be over.
+        return max(soonest, min(held_back)) if held_back and soonest <= now else max(soonest, now)

@@ -1,0 +1,535 @@
+"""
+The one place where concrete classes meet: the only one that builds a client, opens the state or reads the wall clock.
+
+`House` holds everything that lives as long as the process; `Crew` what lives as long as one spec snapshot.
+"""
+
+import contextlib
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+from requests.adapters import BaseAdapter
+
+from syncd import daemon as daemons
+from syncd import errors, log, ports, systemd
+from syncd.airtable import delivery as airtable_delivery
+from syncd.airtable import side as airtable_side
+from syncd.bitbucket import delivery as bitbucket_delivery
+from syncd.bitbucket import side as bitbucket_side
+from syncd.core import budget
+from syncd.flow import context as contexts
+from syncd.flow import control, gate, health, intake, keeper, worker
+from syncd.model.event import Delivery, Endpoint, Event
+from syncd.model.ids import EndpointId, OperationId, RunId, SyncName
+from syncd.settings import Settings
+from syncd.spec import connections, load, resolve, rules
+from syncd.spec import secret as secrets
+from syncd.store import pause, sqlite
+from syncd.web import admin, hooks, server
+
+_log = log.logger("wiring")
+
+VERSION = metadata.version("syncd")
+USER_AGENT = f"syncd/{VERSION}"
+PINS = "pins"
+
+
+class SystemClock:
+    """The real clocks."""
+
+    def now(self) -> datetime:
+        """The wall clock, UTC."""
+        return datetime.now(UTC)  # noqa: TID251 - the one place that reads it
+
+    def monotonic_s(self) -> float:
+        """Seconds since some start."""
+        return time.monotonic()  # noqa: TID251 - the one place that reads it
+
+    def wait(self, seconds: float) -> None:
+        """Really wait."""
+        threading.Event().wait(seconds)
+
+
+class SystemIds:
+    """New ids from the system's randomness."""
+
+    def __init__(self, clock: ports.Clock) -> None:
+        self._clock = clock
+        self._random = SystemRandom()
+
+    def run(self) -> RunId:
+        """A UUIDv7 (RFC 9562): milliseconds first, so that ids sort by time."""
+        return RunId(uuid7(self._clock.now(), self._random.getrandbits(74)))
+
+    def operation(self) -> OperationId:
+        """A UUIDv7 too."""
+        return OperationId(uuid7(self._clock.now(), self._random.getrandbits(74)))
+
+    def endpoint(self) -> EndpointId:
+        """128 random bits: it stands in a public URL."""
+        return EndpointId(f"{self._random.getrandbits(128):032x}")
+
+    def jitter(self) -> float:
+        """In [0, 1)."""
+        return self._random.random()
+
+
+def uuid7(now: datetime, randomness: int) -> str:
+    """A UUIDv7 from a moment and 74 random bits."""
+    milliseconds = int(now.timestamp() * 1000) & ((1 << 48) - 1)
+    high, low = randomness >> 62, randomness & ((1 << 62) - 1)
+    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | (high & 0xFFF) << 64 | 2 << 62 | low))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """
+    What the process gets from outside; the simulator and tests give their own.
+
+    Args:
+        adapters: stands in for the network, by service; missing: the real one.
+        environment: the process's variables.
+    """
+
+    clock: ports.Clock
+    ids: ports.Ids
+    environment: Mapping[str, str]
+    adapters: Mapping[str, Callable[[], BaseAdapter]] = field(default_factory=dict)
+
+
+def outside() -> Outside:
+    """The real outside."""
+    clock = SystemClock()
+    return Outside(clock=clock, ids=SystemIds(clock), environment=dict(os.environ))
+
+
+@dataclass(slots=True, kw_only=True)
+class Crew:
+    """The work of one spec snapshot, as `daemon.Crew`."""
+
+    workers: Sequence[worker.Worker]
+    keeper: keeper.Keeper
+
+
+class House:
+    """
+    One process's syncd: state, budgets, intake, and the present spec.
+
+    Args:
+        store: opened by the caller; closed by `close`.
+    """
+
+    def __init__(
+        self, outside: Outside, config: Path, environment: str, settings: Settings, store: ports.Store
+    ) -> None:
+        self.outside = outside
+        self.store = store
+        self._config = config
+        self._environment = environment
+        self._settings = settings
+        self._gates: dict[str, gate.BudgetGate] = {}
+        self._locks: dict[SyncName, threading.RLock] = {}
+        self._spec = load.load(config, environment)
+        self.rules = self._resolve(self._spec)
+        self.switch = pause.PauseFiles(Path(self.rules.daemon.state).parent / "pause")
+        self.intake = intake.Intake(
+            store,
+            outside.clock,
+            {"airtable": self._verify_airtable, "bitbucket": self._verify_bitbucket},
+            read_bitbucket,
+            self._quiet(),
+        )
+        self.wake: Callable[[], None] = lambda: None
+
+    # ------------------------------------------------------------------------------------------------ the spec
+
+    def reload(self) -> str:
+        """Read the spec again. Returns why the old one stays, or ""."""
+        try:
+            spec = load.load(self._config, self._environment)
+            fresh = self._resolve(spec)
+        except errors.SpecError as error:
+            return "; ".join(f"{one.file}:{one.line} {one.key}: {one.expected}" for one in error.problems)
+        except errors.ServiceError as error:
+            return f"its names cannot be resolved: {error.message}"
+        self._spec, self.rules = spec, fresh
+        return ""
+
+    def _resolve(self, spec: load.Spec) -> rules.Rules:
+        tables = {}
+        for name, connection in connections.airtable(spec).items():
+            tables[name] = self._catalogue(spec, connection).fetch_tables()
+        repositories = {}
+        for name, bitbucket in connections.bitbucket(spec).items():
+            repositories[name] = self._changelog(spec, bitbucket).fetch_repositories()
+        remembered = self.store.load_text(PINS)
+        pins = dict(line.split("\t", 1) for line in remembered.splitlines()) if remembered else {}
+        resolved = resolve.resolve(spec, tables, repositories, self._settings.state_path, pins)
+        self.store.save_text(PINS, "\n".join(f"{name}\t{id}" for name, id in sorted(resolved.pins.items())))
+        for sync in resolved.rules.syncs.values():
+            for repository in sync.repositories:
+                self.store.save_repository(repository)
+        for warning in resolved.warnings:
+            _log.warning("spec.loaded", file=warning.file, line=warning.line, key=warning.key, hint=warning.expected)
+        _log.info("spec.loaded", spec_hash=resolved.rules.spec_hash, syncs=len(resolved.rules.syncs))
+        return resolved.rules
+
+    def _quiet(self) -> Any:
+        return min((sync.quiet for sync in self.rules.syncs.values()), default=None)
+
+    # ------------------------------------------------------------------------------------------------- clients
+
+    def secret(self, spec: load.Spec, secret: secrets.Secret) -> str:
+        """A secret's text, read now. Raises SpecError."""
+        return secrets.read(secret, self.outside.environment, spec.folder).text
+
+    def _catalogue(self, spec: load.Spec, connection: rules.AirtableConnection) -> ports.Catalogue:
+        token = self.secret(spec, connection.token)
+        return airtable_side.open_side(
+            base_url=connection.url,
+            base=connection.base,
+            token=token,
+            gate=self._gate(f"airtable:{connection.name}", budget.airtable(connection.share, connection.month)),
+            clock=self.outside.clock,
+            user_agent=USER_AGENT,
+            adapter=self._adapter("airtable"),
+        )
+
+    def _changelog(self, spec: load.Spec, connection: rules.BitbucketConnection) -> ports.ChangeLog:
+        return bitbucket_side.open_side(
+            base_url=connection.url,
+            workspace=connection.workspace,
+            token=self.secret(spec, connection.token),
+            user=connection.user,
+            gate=self._gate(f"bitbucket:{connection.name}", budget.bitbucket(connection.share, connection.hour)),
+            clock=self.outside.clock,
+            user_agent=USER_AGENT,
+            adapter=self._adapter("bitbucket"),
+        )
+
+    def _adapter(self, service: str) -> BaseAdapter | None:
+        made = self.outside.adapters.get(service)
+        return made() if made is not None else None
+
+    def _gate(self, name: str, limits: Mapping[str, budget.Budget]) -> gate.BudgetGate:
+        if name not in self._gates:
+            self._gates[name] = gate.BudgetGate(name, limits, self.store, self.outside.clock)
+        return self._gates[name]
+
+    def context(self, sync: rules.SyncRules) -> contexts.Context:
+        """A sync's context with clients of its own, for one thread."""
+        return contexts.Context(
+            rules=self.rules,
+            sync=sync,
+            store=self.store,
+            catalogue=self._catalogue(self._spec, self.rules.airtable[sync.airtable]),
+            changelog=self._changelog(self._spec, self.rules.bitbucket[sync.bitbucket]),
+            clock=self.outside.clock,
+            ids=self.outside.ids,
+            switch=self.switch,
+        )
+
+    # -------------------------------------------------------------------------------------------------- the work
+
+    def crew(
+        self, stop: Callable[[], str], want_compare: Callable[[SyncName], None], reload: Callable[[], object]
+    ) -> Crew:
+        """Workers and keeper of the present spec, each with clients of its own."""
+        workers = [worker.Worker(self.context(sync), stop) for sync in self.rules.syncs.values()]
+        made = keeper.Keeper(
+            [self.context(sync) for sync in self.rules.syncs.values()],
+            self.intake,
+            self.hook_secrets,
+            want_compare,
+            reload,
+        )
+        repositories = [id for one in workers for id in one.context.repository_ids]
+        self.intake.refresh(repositories, self._quiet())
+        return Crew(workers=workers, keeper=made)
+
+    def hook_secrets(self, context: contexts.Context, slug: str) -> Sequence[str]:
+        """The configured secrets of a repository's webhook, the present one first."""
+        for source in context.bitbucket.sources:
+            if source.repositories is None or slug in source.repositories:
+                return [self.secret(self._spec, one) for one in source.secrets]
+        return []
+
+    def exclusive(self, sync: SyncName) -> threading.RLock:
+        """The lock under which a sync is planned and written to."""
+        return self._locks.setdefault(sync, threading.RLock())
+
+    def budgets(self) -> dict[str, dict[str, Any]]:
+        """Every budget as `GET /status` shows it."""
+        now = self.outside.clock.now()
+        return {name: shown for one in self._gates.values() for name, shown in one.status(now).items()}
+
+    def beats(self) -> int:
+        """How many requests all threads sent."""
+        return sum(one.charged for one in self._gates.values())
+
+    def save_ledgers(self) -> None:
+        """Remember every budget."""
+        for one in self._gates.values():
+            one.save()
+
+    def purge(self) -> None:
+        """Delete what was kept long enough."""
+        now = self.outside.clock.now()
+        while self.store.purge(now - self.rules.daemon.retain_events, now - self.rules.daemon.retain_journal, 1000):
+            pass
+
+    def vital(
+        self, efforts: Sequence[Any], found: Sequence[contexts.Context], failed: str, problem: str
+    ) -> health.Vital:
+        """What health is computed from."""
+        return health.Vital(
+            rules=self.rules,
+            contexts=found,
+            efforts=efforts,
+            paused=self.switch.scopes(),
+            budgets=self.budgets(),
+            now=self.outside.clock.now(),
+            version=VERSION,
+            failed=failed,
+            spec_problem=problem,
+            repair_times={one.name: gate.repair_time(one) for one in found} if not failed else None,
+        )
+
+    def close(self) -> None:
+        """Save the ledgers and close the state."""
+        with contextlib.suppress(errors.StoreError):
+            self.save_ledgers()
+        self.store.close()
+
+    # ---------------------------------------------------------------------------------------------- deliveries
+
+    def _verify_airtable(self, endpoint: Endpoint, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> str:
+        return airtable_delivery.verify(headers, body, self.store.load_secret(endpoint.id))
+
+    def _verify_bitbucket(self, endpoint: Endpoint, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> str:
+        connection = self.rules.bitbucket.get(endpoint.connection)
+        if connection is None:
+            return "its connection is not in the spec"
+        slugs = [
+            repository.slug
+            for sync in self.rules.syncs.values()
+            for repository in sync.repositories
+            if repository.id == endpoint.subject
+        ]
+        accepted = [
+            self.secret(self._spec, one)
+            for source in connection.sources
+            if source.repositories is None or set(slugs) & set(source.repositories)
+            for one in source.secrets
+        ]
+        return bitbucket_delivery.verify(headers, body, accepted)
+
+
+def read_bitbucket(delivery: Delivery) -> Event | str:
+    """A stored Bitbucket delivery as an event, or why it cannot be read."""
+    try:
+        return bitbucket_delivery.parse(delivery.headers, delivery.body)
+    except bitbucket_delivery.Unreadable as error:
+        return str(error)
+
+
+# ----------------------------------------------------------------------------------------------- for the commands
+
+
+def open_switch(config: Path, environment: str | None) -> ports.Switch:
+    """The kill switch alone: needs no service, no state and no daemon."""
+    spec = load.load(config, environment or "")
+    state = Path(connections.daemon(spec, _settings().state_path).state)
+    return pause.PauseFiles(state.parent / "pause")
+
+
+@contextlib.contextmanager
+def open_control(config: Path, environment: str | None) -> Iterator[control.Control]:
+    """Everything that a command needs while no daemon runs; holds the state's lock. Raises StateInUse."""
+    with open_house(outside(), config, environment or "") as house:
+        found = [house.context(sync) for sync in house.rules.syncs.values()]
+        yield _control(house, lambda: found, lambda: house.vital((), found, "", ""), reload=lambda: {"reloaded": False})
+
+
+@contextlib.contextmanager
+def open_house(given: Outside, config: Path, environment: str) -> Iterator[House]:
+    """The house with its state open. Raises StateInUse, StoreError, SpecError, ServiceError."""
+    settings = _settings()
+    spec = load.load(config, environment)
+    store = sqlite.SqliteStore.open(Path(connections.daemon(spec, settings.state_path).state))
+    try:
+        house = House(given, config, environment, settings, store)
+    except BaseException:
+        store.close()
+        raise
+    try:
+        yield house
+    finally:
+        house.close()
+
+
+def run_daemon(config: Path, environment: str | None) -> int:
+    """Be the daemon until a signal comes. Returns the exit status."""
+    settings = _settings()
+    given = outside()
+    with open_house(given, config, environment or "") as house:
+        _log.info("daemon.started", version=VERSION, spec_hash=house.rules.spec_hash)
+        running = _Running()
+        found = _control(
+            house,
+            running.contexts,
+            lambda: running.vital(house),
+            wake=running.wake,
+            want_compare=running.want_compare,
+            reload=running.request_reload,
+            ready=running.ready,
+        )
+        duties = daemons.Duties(
+            clock=given.clock,
+            crew=lambda stop: house.crew(stop, running.want_compare, running.request_reload),
+            listeners=_listeners(house, found, running.wake, given),
+            reload=house.reload,
+            save_ledgers=house.save_ledgers,
+            purge=house.purge,
+            beats=house.beats,
+            notify=lambda text: systemd.notify(settings.notify_socket, text),
+            failed=lambda: house.store.failed,
+            exclusive=house.exclusive,
+            watchdog_s=settings.watchdog_usec / 1_000_000,
+        )
+        running.daemon = daemons.Daemon(duties)
+        return running.daemon.run()
+
+
+class _Running:
+    """The daemon as its listeners ask it: they are made first, and it starts them."""
+
+    def __init__(self) -> None:
+        self.daemon: daemons.Daemon | None = None
+
+    def contexts(self) -> list[contexts.Context]:
+        return [] if self.daemon is None else [one.context for one in self.daemon.workers]
+
+    def vital(self, house: House) -> health.Vital:
+        running = self.daemon
+        if running is None:
+            return house.vital((), (), "the daemon is starting", "")
+        efforts = [effort for one in running.workers for effort in one.efforts]
+        if running.keeper is not None:
+            efforts.extend(running.keeper.efforts)
+        return house.vital(efforts, self.contexts(), running.failure, running.spec_problem)
+
+    def wake(self) -> None:
+        if self.daemon is not None:
+            self.daemon.wake()
+
+    def want_compare(self, sync: SyncName) -> None:
+        if self.daemon is not None:
+            self.daemon.want_compare(sync)
+
+    def request_reload(self) -> dict[str, Any]:
+        if self.daemon is not None:
+            self.daemon.request_reload()
+        return {"reloading": self.daemon is not None}
+
+    def ready(self) -> tuple[bool, str]:
+        if self.daemon is None or not self.daemon.ready:
+            return False, "starting or stopping"
+        return not self.daemon.failure, self.daemon.failure
+
+
+def check(config: Path, environment: str | None, live: bool) -> list[errors.Problem]:
+    """Problems and warnings of a spec; with `live` also of its names against both services. Raises SpecError."""
+    spec = load.load(config, environment or "")
+    warnings = list(spec.warnings)
+    if live:
+        house = House(outside(), config, environment or "", _settings(), sqlite.SqliteStore.in_memory())
+        house.close()
+    return warnings
+
+
+def _settings() -> Settings:
+    return Settings()
+
+
+def _control(
+    house: House,
+    found: Callable[[], Sequence[contexts.Context]],
+    vital: Callable[[], health.Vital],
+    *,
+    reload: Callable[[], Mapping[str, Any]],
+    wake: Callable[[], None] = lambda: None,
+    want_compare: Callable[[SyncName], None] = lambda _: None,
+    ready: Callable[[], tuple[bool, str]] = lambda: (True, ""),
+) -> control.Control:
+    return control.Control(
+        contexts=found,
+        vital=vital,
+        clock=house.outside.clock,
+        wake=wake,
+        want_compare=want_compare,
+        reload=reload,
+        exclusive=house.exclusive,
+        ready=ready,
+    )
+
+
+class _WakingIntake:
+    """The intake, which tells the workers after each group."""
+
+    def __init__(self, inner: intake.Intake, wake: Callable[[], None]) -> None:
+        self._inner = inner
+        self._wake = wake
+
+    def known(self, provider: str, endpoint: str) -> bool:
+        return self._inner.known(provider, endpoint)
+
+    def verify(
+        self, provider: str, endpoint: str, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> intake.Verdict:
+        return self._inner.verify(provider, endpoint, headers, body)
+
+    def save(self, arrived: Sequence[ports.Arrived]) -> None:
+        self._inner.save(arrived)
+        self._wake()
+
+
+class _Serving:
+    """Both listeners, and the writer behind the hooks, as one thing that starts and stops."""
+
+    def __init__(self, listeners: server.Listeners, hooks_app: hooks.Hooks) -> None:
+        self._listeners = listeners
+        self._hooks = hooks_app
+
+    def start(self) -> None:
+        self._listeners.start()
+
+    def stop(self) -> None:
+        self._listeners.stop()
+        self._hooks.close()
+
+    @property
+    def alive(self) -> bool:
+        return self._listeners.alive
+
+
+def _listeners(house: House, found: control.Control, wake: Callable[[], None], given: Outside) -> _Serving:
+    hooks_app = hooks.build(_WakingIntake(house.intake, wake), given.clock)
+    admin_address = server.parse_address(house.rules.daemon.admin)
+    token = given.environment.get("SYNCD_ADMIN_TOKEN", "")
+    listeners = server.Listeners(
+        [
+            server.Listener(name="hooks", address=server.parse_address(house.rules.daemon.hooks), app=hooks_app),
+            server.Listener(name="admin", address=admin_address, app=admin.build(found, admin_address, token)),
+        ]
+    )
+    return _Serving(listeners, hooks_app)

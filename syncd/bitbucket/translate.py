@@ -402,12 +402,14 @@ def _html(body: _Json) -> str:
 
 
 def _accounts(people: Iterable[_Json]) -> tuple[AccountId, ...]:
-    # Sorted: their order means nothing, and two reads must compare equal.
-    return tuple(sorted({identity for one in people if (identity := account(one))}))
+    # In the service's order, each once: reviewers are sent back with the next PUT, and that must not shuffle them.
+    return tuple(dict.fromkeys(identity for one in people if (identity := account(one))))
 
 
 def _participating(participants: list[_Json], test: Callable[[_Json], bool]) -> tuple[AccountId, ...]:
-    return _accounts(_object(one.get("user") or {}, "participants.user") for one in participants if test(one))
+    people = _accounts(_object(one.get("user") or {}, "participants.user") for one in participants if test(one))
+    # Sorted: the order of verdicts means nothing, and two reads must compare equal.
+    return tuple(sorted(people))
 
 
 def _branch_name(end: _Json, where: str) -> str:

@@ -189,8 +189,18 @@ def test_every_date_format_of_the_service_is_one_instant(raw: str, expected: dat
 
 @pytest.mark.parametrize(
     "raw",
-    [None, 3, "", "2026-04-07", "2026-04-07T09:12:30", "2026-13-07T09:12:30Z", "2026-04-07T09:12:30Z\n"]
-    + ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-04-07T09:12:30.1234567890Z"],
+    [
+        None,
+        3,
+        "",
+        "2026-04-07",
+        "2026-04-07T09:12:30",
+        "2026-13-07T09:12:30Z",
+        "2026-04-07T09:12:30Z\n",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "2026-04-07T09:12:30.1234567890Z",
+    ],
 )
 def test_what_is_no_date_is_malformed(raw: Any) -> None:
     assert translate.instant_or_none(raw) is None
@@ -257,7 +267,7 @@ def test_verdicts_come_from_the_participants() -> None:
     )
     assert pr.approved_by == (ADA, BEN)
     assert pr.changes_requested_by == ("{33333333-3333-4333-8333-333333333333}",)
-    assert pr.reviewers == (ADA, BEN)
+    assert pr.reviewers == (BEN, ADA)
 
 
 def test_what_may_be_null_or_absent_is_empty() -> None:
@@ -377,8 +387,16 @@ def test_the_id_of_a_webhook_is_the_same_with_and_without_braces(raw: str) -> No
 
 @pytest.mark.parametrize(
     "raw",
-    [None, [], {}, {"type": "error", "error": {}}, {"values": None}, {"values": {}}, {"values": ["x"]}]
-    + [{"values": [], "next": 3}],
+    [
+        None,
+        [],
+        {},
+        {"type": "error", "error": {}},
+        {"values": None},
+        {"values": {}},
+        {"values": ["x"]},
+        {"values": [], "next": 3},
+    ],
 )
 def test_an_answer_without_a_list_of_objects_is_no_empty_list(raw: Any) -> None:
     with pytest.raises(translate.Malformed):
@@ -443,10 +461,13 @@ def test_any_json_is_read_or_malformed(reader: Reader) -> None:
     @settings(max_examples=60, deadline=None)
     @given(raw=ANYTHING)
     def holds(raw: Any) -> None:
+        said = ""
         try:
             reader(raw)
         except translate.Malformed as problem:
-            assert ADA not in str(problem)
+            said = str(problem)
+        # No value is quoted: it could be a person's.
+        assert ADA not in said
 
     holds()
 

@@ -35,7 +35,7 @@ class SandboxServer:
 
     Args:
         machine: the emulated service, with or without faults around it.
-        host: a loopback address.
+        host: an IPv4 loopback address, or localhost.
         port: 0 takes a free one; `url` says which.
         clock: the instant of each request and of the pump.
         delivery_timeout_s: how long a receiver may take: 25 for Airtable, 10 for Bitbucket.
@@ -53,8 +53,9 @@ class SandboxServer:
         hang_s: float = 60.0,
     ) -> None:
         """Bind the port; nothing is served before `start`."""
-        if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-            raise ValueError(f"the sandbox listens on loopback only, not on {host!r}; use 127.0.0.1")
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+        if not address.is_loopback or address.version != 4:
+            raise ValueError(f"the sandbox listens on IPv4 loopback only, not on {host!r}; use 127.0.0.1")
         self.machine = machine
         self.clock = clock
         self.delivery_timeout_s = delivery_timeout_s
@@ -198,9 +199,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         front = self.server.front
         if self.headers.get("transfer-encoding"):
+            self.close_connection = True
             self._answer(Response(status=411))
             return
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        length = self.headers.get("content-length") or "0"
+        if not length.isdecimal():
+            self.close_connection = True
+            self._answer(Response(status=400))
+            return
+        body = self.rfile.read(int(length))
         path, _, query = self.path.partition("?")
         request = Request(
             method=self.command,

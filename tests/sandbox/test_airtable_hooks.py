@@ -236,6 +236,16 @@ def test_own_writes_come_back_with_the_user_of_the_token() -> None:
     assert who["sourceMetadata"]["user"]["id"] == service.ok("GET", "/v0/meta/whoami")["id"] == BOT
 
 
+def test_names_and_addresses_of_people_arrive_unasked() -> None:
+    """Trap 25."""
+    service = lab()
+    record = service.create({"Owner": {"id": ANNA}})[0]
+    hook = service.hook()
+    service.control("edit", record=record, cells={"Name": "a"}, user=ANNA)
+    assert service.payloads(hook)[0]["actionMetadata"]["sourceMetadata"]["user"]["email"] == "anna@example.com"
+    assert service.fields(record)["Owner"]["name"] == "Anna"
+
+
 def test_automation_can_undo_a_write_and_says_who_it_is() -> None:
     """Trap 24."""
     service = lab()

@@ -91,6 +91,16 @@ def test_cleared_rich_text_reads_a_newline() -> None:
     assert "Notes" not in service.fields(untouched)
 
 
+def test_numbers_keep_their_noise_moments_their_milliseconds_and_a_checkbox_is_never_false() -> None:
+    """Trap 6: the precision of a field is for display."""
+    service = lab()
+    record = service.create({"Estimate": 0.1 + 0.2, "At": "2026-11-21T07:00:00.5+01:00", "Flag": False})[0]
+    shown = service.fields(record)
+    assert shown["Estimate"] == 0.30000000000000004
+    assert shown["At"] == "2026-11-21T06:00:00.500Z"
+    assert "Flag" not in shown
+
+
 def test_renamed_choice_is_read_in_every_record_without_an_event() -> None:
     """Trap 18."""
     service = lab()

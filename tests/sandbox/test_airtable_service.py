@@ -207,18 +207,27 @@ def test_log_holds_the_true_values_before_and_after_whoever_acted() -> None:
     assert [row["sequence"] for row in rows] == list(range(rows[0]["sequence"], rows[0]["sequence"] + 5))
 
 
-def test_control_refuses_what_it_does_not_know() -> None:
+def test_control_refuses_what_it_does_not_know_and_changes_nothing() -> None:
     service = lab()
+    known = service.create({"Name": "a"}, {"Name": "b"})
+    before = service.control("records", table="Features")
     wrong: list[tuple[str, dict[str, Any]]] = [
         ("dance", {}),
         ("edit", {"record": "recMissing0000001", "cells": {}}),
         ("edit", {"cells": {}}),
+        ("edit", {"records": {at: {"Name": "z", "Estimate": "no"} for at in known}}),
+        ("edit", {"records": {known[0]: {"Name": "z"}, known[1]: {"Nope": 1}}}),
+        ("edit", {"record": known[0], "cells": ["Name"]}),
+        ("create", {"table": "Features", "cells": {"Nope": 1}}),
+        ("compute", {"record": known[0], "cells": {"Sum": 1, "Name": 2}}),
+        ("add_base", {"name": "Other", "roles": {BOT: "create"}, "tables": [{"name": "T", "fields": [{"name": "x"}]}]}),
         ("add_token", {"user": BOT, "scopes": ["all"]}),
         ("set_limits", {"speed": 1}),
     ]
     for verb, arguments in wrong:
         with pytest.raises(ValueError, match=verb):
             service.machine.control(verb, arguments, service.clock.now)
+    assert service.control("records", table="Features") == before
 
 
 def exercise(service: Lab, rng: random.Random) -> list[bytes]:

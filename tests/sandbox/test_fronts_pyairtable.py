@@ -202,5 +202,5 @@ def test_control_over_http_says_what_is_wrong() -> None:
 
 
 def test_server_refuses_to_listen_beyond_loopback() -> None:
-    with pytest.raises(ValueError, match="loopback only"):
+    with pytest.raises(ValueError, match="IPv4 loopback only"):
         SandboxServer(lab().machine, "0.0.0.0", 0, lab().clock)

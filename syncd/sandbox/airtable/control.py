@@ -33,8 +33,13 @@ def act(world: World, verb: str, arguments: Mapping[str, Any], now: datetime) ->
         answer = function(step)
     except refusal.Refusal as refused:
         raise ValueError(f"{verb}: {refused.body}") from refused
+    except schema.FieldSpecError as wrong:
+        raise ValueError(f"{verb}: {wrong}") from wrong
     except KeyError as missing:
         raise ValueError(f"{verb}: missing or unknown: {missing}") from missing
+    except (TypeError, AttributeError) as misshapen:
+        # The arguments come over HTTP: a list where an object belongs is the caller's mistake, not a crash of the front.
+        raise ValueError(f"{verb}: an argument has the wrong shape: {misshapen}") from misshapen
     return step.actor, tuple(step.changes), answer
 
 

@@ -7,20 +7,30 @@ from syncd.sandbox.airtable import cells, derive, refusal, schema
 from syncd.sandbox.airtable.act import Act
 from syncd.sandbox.airtable.action import Action
 from syncd.sandbox.airtable.cells import Draft
-from syncd.sandbox.airtable.world import Choice, Comment, Record
+from syncd.sandbox.airtable.world import Choice, Comment, Record, Table
 from syncd.sandbox.choices import PersonCreates
 from syncd.sandbox.wire import Change
 
 
-def write_cells(action: Action, draft: Draft, record: Record, sent: dict[str, Any]) -> None:
-    """Set cells of a row from sent values; field names or ids. Raises Refusal, before anything is set, or KeyError."""
-    stored: list[tuple[str, Any]] = []
+def read_cells(draft: Draft, table: Table, record: Record | None, sent: dict[str, Any]) -> dict[str, Any]:
+    """
+    The stored cells of sent values, by field id; `sent` names fields by name or id. Nothing is changed yet.
+
+    Raises:
+        Refusal: a value that does not fit.
+        KeyError: a field that is not there.
+    """
+    stored: dict[str, Any] = {}
     for key, value in sent.items():
-        field = record.table.find_field(key)
+        field = table.find_field(key)
         if field is None:
-            raise KeyError(f"field {key!r} of table {record.table.name}")
-        stored.append((field.id, cells.accept(draft, field, value, record.cells.get(field.id))))
-    for field_id, value in stored:
+            raise KeyError(f"field {key!r} of table {table.name}")
+        stored[field.id] = cells.accept(draft, field, value, None if record is None else record.cells.get(field.id))
+    return stored
+
+
+def _put(action: Action, record: Record, stored: dict[str, Any]) -> None:
+    for field_id, value in stored.items():
         action.put(record, field_id, value)
 
 
@@ -33,21 +43,22 @@ def edit(step: Act) -> Any:
     rows = step.arguments.get("records") or {step.arguments["record"]: step.arguments["cells"]}
     action = step.action()
     records = [(step.record(record_id), sent) for record_id, sent in rows.items()]
-    for record, sent in records:
-        write_cells(action, step.draft(), record, sent)
+    read = [(record, read_cells(step.draft(), record.table, record, sent)) for record, sent in records]
+    for record, stored in read:
+        _put(action, record, stored)
     step.finish(action)
 
 
 def create(step: Act) -> Any:
     """`create {base?, table, cells?, user?, source?}` → `{id}`: an empty row first and its cells in a second action, by choice."""
     table = step.table()
-    sent = step.arguments.get("cells") or {}
+    stored = read_cells(step.draft(), table, None, step.arguments.get("cells") or {})
     action = step.action()
     record = action.create(table, {})
-    if sent and step.world.choices.person_creates is PersonCreates.EMPTY_ROW_THEN_CELLS and action.source == "client":
+    if stored and step.world.choices.person_creates is PersonCreates.EMPTY_ROW_THEN_CELLS and action.source == "client":
         step.finish(action)
         action = step.action()
-    write_cells(action, step.draft(), record, sent)
+    _put(action, record, stored)
     step.finish(action)
     return {"id": record.id}
 
@@ -83,11 +94,13 @@ def compute(step: Act) -> Any:
     record = step.record()
     step.arguments = {"source": "system", **step.arguments}
     action = step.action()
+    given: dict[str, Any] = {}
     for key, value in step.arguments["cells"].items():
         field = record.table.find_field(key)
         if field is None or not field.computed:
             raise KeyError(f"computed field {key!r} of table {record.table.name}")
-        record.given[field.id] = value
+        given[field.id] = value
+    record.given.update(given)
     moves = derive.compute(step.world, step.base(), record, step.now)
     if moves:
         action.derived[record.id] = (record, moves)

@@ -13,6 +13,7 @@ from syncd.sandbox.choices import UnsortedListOrder
 
 _SORT_KEY = re.compile(r"sort\[(\d+)\]\[(field|direction)\]")
 _INDEXED = re.compile(r"(fields|recordMetadata|records)\[\d*\]")
+_MANY_SNAPSHOTS = 64
 _OPTIONS = frozenset(
     {
         "pageSize",
@@ -148,6 +149,8 @@ def _snapshot(call: Call, table: Table, options: dict[str, Any]) -> tuple[str, S
     query = (table.id, repr(sorted((key, repr(value)) for key, value in options.items() if key != "offset")))
     offset = options.get("offset")
     if offset is None:
+        if len(world.snapshots) >= _MANY_SNAPSHOTS:
+            _forget_stale(call)
         ids = _select(call, table, options)
         return world.new_id("itr"), Snapshot(query=query, ids=ids, used_at=call.now), 0
     if not isinstance(offset, str):
@@ -155,9 +158,7 @@ def _snapshot(call: Call, table: Table, options: dict[str, Any]) -> tuple[str, S
     snapshot_id, slash, record_id = offset.partition("/")
     if not slash or not shaped(snapshot_id, "itr") or not shaped(record_id, "rec"):
         raise refusal.bad_offset(offset)
-    oldest = call.now - timedelta(seconds=world.limits.offset_life_s)
-    for stale in [each for each, kept in world.snapshots.items() if kept.used_at < oldest]:
-        del world.snapshots[stale]
+    _forget_stale(call)
     snapshot = world.snapshots.get(snapshot_id)
     if snapshot is None:
         raise refusal.offset_expired()
@@ -165,6 +166,14 @@ def _snapshot(call: Call, table: Table, options: dict[str, Any]) -> tuple[str, S
         raise refusal.bad_offset(offset)
     snapshot.used_at = call.now
     return snapshot_id, snapshot, snapshot.ids.index(record_id)
+
+
+def _forget_stale(call: Call) -> None:
+    """Drop the listings that nobody went on with."""
+    world = call.world
+    oldest = call.now - timedelta(seconds=world.limits.offset_life_s)
+    for stale in [each for each, kept in world.snapshots.items() if kept.used_at < oldest]:
+        del world.snapshots[stale]
 
 
 def _select(call: Call, table: Table, options: dict[str, Any]) -> list[str]:

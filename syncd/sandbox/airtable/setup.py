@@ -60,7 +60,6 @@ def add_base(step: Act) -> Any:
         if user is None or role not in ROLES:
             raise KeyError(f"role {role!r} of user {key!r}")
         base.roles[user.id] = role
-    step.world.bases[base.id] = base
     maker = next(iter(base.roles))
     action = Action(world=step.world, base=base, source="client", user_id=maker, now=step.now)
     for spec in given["tables"]:
@@ -71,8 +70,11 @@ def add_base(step: Act) -> Any:
         world=step.world, base=base, user=step.world.users[maker], now=step.now, typecast=False, choices=[]
     )
     for record, fields in rows:
-        person.write_cells(action, draft, record, fields)
+        for field_id, value in person.read_cells(draft, record.table, record, fields).items():
+            action.put(record, field_id, value)
     action.commit()
+    # Only now, so that a base that could not be built is not there at all.
+    step.world.bases[base.id] = base
     step.changes.extend(action.changes)
     return _ids(base)
 

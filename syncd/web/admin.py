@@ -213,7 +213,8 @@ def _post(control: Control, name: str, expected: tuple[Argument, ...]) -> Callab
 
 
 async def _ask(control: Control, name: str, arguments: Mapping[str, Any]) -> Answer:
-    answer: Answer = await run_in_threadpool(getattr(control, name), **arguments)
+    # By position: each table above lists its arguments in the method's order.
+    answer: Answer = await run_in_threadpool(getattr(control, name), *arguments.values())
     return answer
 
 

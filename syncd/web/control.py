@@ -5,7 +5,14 @@ Three implementations: `flow.control` inside the daemon (or a command that holds
 the admin listener, and a fake in the tests.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
+
+from syncd import errors
+
+TOKEN_VARIABLE = "SYNCD_ADMIN_TOKEN"
+TOKEN_CREDENTIAL = "admin-token"
 
 # A JSON object as it travels; its keys stand with each method.
 Answer = dict[str, Any]
@@ -23,7 +30,7 @@ class Control(Protocol):
     def ready(self) -> tuple[bool, str]:
         """Whether work may be taken, and if not why."""
 
-    def plan(self, sync: str | None) -> Answer:
+    def plan(self, sync: str | None, /) -> Answer:
         """
         What would be written, without writing.
 
@@ -35,7 +42,7 @@ class Control(Protocol):
             refusals: [{rule, reason}], pending: [text], held: [text]}]}]}; only records with something to tell.
         """
 
-    def apply(self, sync: str | None, digest: str | None, accept: list[str]) -> Answer:
+    def apply(self, sync: str | None, digest: str | None, accept: list[str], /) -> Answer:
         """
         Plan and carry out; with `digest` only the plan that has it. `accept` names guards to pass: "mass-change".
 
@@ -43,32 +50,53 @@ class Control(Protocol):
             {"runs": [{run, sync, applied, refused, unknown, retried, records}], "plans_left": number}.
         """
 
-    def pause(self, scope: str, reason: str) -> Answer:
+    def pause(self, scope: str, reason: str, /) -> Answer:
         """Stop changing requests of "all", "sync.NAME", "to-airtable" or "to-bitbucket": {"paused": {scope: reason}}."""
 
-    def resume(self, scope: str) -> Answer:
+    def resume(self, scope: str, /) -> Answer:
         """Let them go on: {"paused": what is still paused}."""
 
-    def conflicts(self, sync: str | None) -> Answer:
-        """{"conflicts": [{sync, record, field, what, airtable, bitbucket, reason}]}, the open ones."""
+    def conflicts(self, sync: str | None, /) -> Answer:
+        """{"conflicts": [{sync, record, field, what, airtable, bitbucket, reason}]}, the open ones; `resolve` takes `what` too."""
 
-    def resolve(self, sync: str, record: str, field: str, winner: str) -> Answer:
+    def resolve(self, sync: str, record: str, field: str, winner: str, /) -> Answer:
         """Decide a conflict for "airtable" or "bitbucket"."""
 
-    def hold(self, sync: str, record: str, field: str | None, reason: str, until: str | None) -> Answer:
+    def hold(self, sync: str, record: str, field: str | None, reason: str, until: str | None, /) -> Answer:
         """Write nothing to a record, or one field of it, for now."""
 
-    def unhold(self, sync: str, record: str, field: str | None) -> Answer:
+    def unhold(self, sync: str, record: str, field: str | None, /) -> Answer:
         """Release such a hold."""
 
-    def journal(self, sync: str | None, record: str | None, run: str | None, after: int, limit: int) -> Answer:
+    def journal(self, sync: str | None, record: str | None, run: str | None, after: int, limit: int, /) -> Answer:
         """
         {"rows": [{sequence, run, sync, at, record, side, kind, object, place, before, after, owner, rule, reason, state,
-        error}]}, those with a sequence above `after`, oldest first.
+        error}]}, oldest first: those with a sequence above `after`; with 0 the newest.
         """
 
-    def compare(self, sync: str | None) -> Answer:
+    def compare(self, sync: str | None, /) -> Answer:
         """Start a full compare now."""
 
     def reload(self) -> Answer:
         """Read the spec again; an invalid one raises SpecError and the old one stays."""
+
+
+def read_token(environment: Mapping[str, str]) -> str:
+    """
+    The admin listener's token: the variable `SYNCD_ADMIN_TOKEN`, else the credential `admin-token`, else "" for none.
+
+    Args:
+        environment: the process's variables; systemd sets `CREDENTIALS_DIRECTORY`.
+    """
+    if token := environment.get(TOKEN_VARIABLE, "").strip():
+        return token
+    folder = environment.get("CREDENTIALS_DIRECTORY", "")
+    file = Path(folder) / TOKEN_CREDENTIAL
+    if not folder or not file.exists():
+        return ""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.UsageError(
+            f"the credential {TOKEN_CREDENTIAL} cannot be read", next_step="check LoadCredential= in the unit"
+        ) from error

@@ -1,0 +1,30 @@
+"""`syncd resume`: the end of a pause."""
+
+from pathlib import Path
+
+import click
+
+from syncd.commands import options, render, scope
+
+
+@click.command()
+@click.argument("what", metavar="[SCOPE]", default="all")
+@options.spec
+@options.as_json
+def command(config: Path, environment: str, what: str, as_json: bool) -> None:
+    """Go on writing in a scope that was paused.
+
+    SCOPE is all (the default), sync.NAME, to-airtable or to-bitbucket. Other scopes stay paused.
+
+    \b
+    Example:
+      syncd resume to-bitbucket
+    """
+    from syncd import wiring
+
+    switch = wiring.open_switch(config, environment)
+    if not switch.resume(scope.require(what)):
+        click.echo(f"{what} was not paused.", err=True)
+    click.echo(
+        render.as_json({"paused": dict(switch.scopes())}) if as_json else render.paused(switch.scopes()), nl=False
+    )

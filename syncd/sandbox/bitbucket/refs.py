@@ -91,8 +91,7 @@ def set_tag(act: Act, repository: Repository, tag: Tag) -> None:
     act.changed("branch", f"{repository.full_name}:tags/{tag.name}", "target", None, tag.target)
 
     def parts(to: Renderer) -> Json:
-        html = f"{HTML}/{repository.full_name}/commits/tag/{tag.name}"
-        links = {"commits": link(f"{to.api(repository)}/commits?include={tag.target}"), "html": link(html)}
+        links = {"commits": link(f"{to.api(repository)}/commits?include={tag.target}")}
         change = {"old": None, "new": to.tag_event(repository, tag), "created": True, "closed": False, "forced": False}
         return {"push": {"changes": [{**change, "truncated": False, "links": links}]}}
 

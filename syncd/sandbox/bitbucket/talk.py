@@ -26,7 +26,7 @@ _WITH_DRAFT = ("pullrequest:comment_resolved", "pullrequest:comment_reopened")
 def _tell(act: Act, event: str, pr: PullRequest, note: Comment) -> None:
     def parts(to: Renderer) -> Json:
         body = render_work.comment(to, pr, note, event=event not in _WITH_DRAFT)
-        if event == "pullrequest:comment_updated" and "inline" in body:
+        if event not in _WITH_DRAFT and "inline" in body:
             body["inline"] = {**body["inline"], "context_lines": "", "outdated": False}
         return {"pullrequest": render_work.pull_request_event(to, pr), "comment": body}
 

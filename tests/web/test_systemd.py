@@ -31,15 +31,14 @@ def test_sockets_for_another_process_are_not_ours() -> None:
 def test_a_bound_socket_is_taken_over_by_its_name() -> None:
     """In a process of its own, because descriptor 3 here belongs to somebody else."""
     program = (
-        "import os; from syncd import systemd;"
+        "import os, sys; os.dup2(int(sys.argv[1]), 3); from syncd import systemd;"
         "found = systemd.inherited({'LISTEN_PID': str(os.getpid()), 'LISTEN_FDS': '1', 'LISTEN_FDNAMES': 'hooks'}, os.getpid());"
         "print(found['hooks'].getsockname()[1], os.get_inheritable(3))"
     )
     with socket.create_server(("127.0.0.1", 0)) as bound:
         number = bound.fileno()
-        shell = f'exec "$0" -c "$1" 3<&{number}'
         done = subprocess.run(
-            ["sh", "-c", shell, sys.executable, program],
+            [sys.executable, "-c", program, str(number)],
             pass_fds=[number],
             capture_output=True,
             text=True,

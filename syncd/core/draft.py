@@ -9,7 +9,6 @@ from syncd.model.change import (
     Action,
     AgreedKey,
     Agreement,
-    Cell,
     Conflict,
     ForeignEdit,
     NewLink,
@@ -64,7 +63,7 @@ class Draft:
     def accepted(self, *fingerprints: str) -> bool:
         """Whether a person accepted the sync and these rules of it."""
         accepted = self.situation.accepted
-        return self.rules.fingerprint in accepted and all(one in accepted for one in fingerprints)
+        return self.rules.fingerprint in accepted and accepted.issuperset(fingerprints)
 
     def cell(self, of: Field | FieldId) -> Value | Unknown:
         """What the record holds there; `Unknown` when the cell was not read or cannot be."""
@@ -109,7 +108,8 @@ class Draft:
         """Both sides hold this value; it is remembered unless it is already."""
         if self.situation.agreed.get(key) != agreed:
             self.agreements.append(Agreement(key=key, value=agreed))
-        self.tolerate(key, None)
+        if self.situation.tolerated:
+            self.tolerate(key, None)
 
     def forget(self, key: AgreedKey) -> None:
         """What was agreed there is not believed any more (ST11)."""
@@ -123,7 +123,7 @@ class Draft:
 
     def write(self, write: Write) -> None:
         """Plan a write, unless the value is there already; a later write to the same cell replaces the earlier one."""
-        if isinstance(write.target, Cell):
+        if any(known.target == write.target for known in self.writes):
             self.writes = [known for known in self.writes if known.target != write.target]
         if write.before != write.after:
             self.writes.append(write)

@@ -97,9 +97,8 @@ def _two_way(draft: Draft, rule: FieldRule) -> None:
             _not_known(draft, rule, bitbucket.reason)
             continue
         carrier = _Carrier(draft, rule, AgreedKey(rule.field.id, pull_request.key), pull_request)
-        further = position > 0 or carrier.agreed_elsewhere()
         # The next pull request is compared with what the cell will hold.
-        airtable = carrier.carry(airtable, bitbucket, rule.owner, further=further)
+        airtable = carrier.carry(airtable, bitbucket, rule.owner, further=position > 0)
 
 
 def _targets(draft: Draft, rule: FieldRule) -> list[PullRequest]:
@@ -155,7 +154,7 @@ class _Carrier:
         self.pull_request = pull_request
         self.accepted = draft.accepted(rule.fingerprint)
 
-    def agreed_elsewhere(self) -> bool:
+    def _agreed_elsewhere(self) -> bool:
         """Whether another pull request of this record agreed on the field."""
         return self.accepted and any(
             known.field == self.key.field and known.pull_request not in (None, self.key.pull_request)
@@ -175,6 +174,10 @@ class _Carrier:
             What the cell holds once the plan is carried out.
         """
         draft, rule, key = self.draft, self.rule, self.key
+        if airtable == bitbucket:
+            # What `decide` says of equal sides, without asking it: nearly every field of nearly every plan.
+            draft.agree(key, airtable)
+            return airtable
         situation = draft.situation
         decision = ownership.decide(
             ownership.Question(
@@ -185,16 +188,13 @@ class _Carrier:
                 tolerated=situation.tolerated.get(key) if self.accepted else None,
                 conflict=situation.conflicts.get(key),
                 edited=situation.edited.get(key, _NO_TIMES),
-                further=further,
+                further=further or self._agreed_elsewhere(),
                 on_conflict=rule.conflict,
                 tolerance=rule.tolerance,
                 foreign_edit=rule.foreign_edit,
                 adopt=rule.adopt,
             )
         )
-        if decision.agree is not None:
-            draft.agree(key, decision.agree)
-            return airtable
         if not self.accepted:
             draft.forget(key)
         if draft.is_held(key.field):

@@ -34,8 +34,6 @@ class Unfit:
 
 # ------------------------------------------------------------------------------------------- attributes of work
 
-Getter = Callable[[Any, SyncRules], Any]
-
 
 def approvers(pull_request: PullRequest, rules: SyncRules) -> list[str]:
     """Who approves and counts: neither the author nor a bot."""
@@ -43,71 +41,108 @@ def approvers(pull_request: PullRequest, rules: SyncRules) -> list[str]:
 
 
 def _slug(repository: RepositoryId, rules: SyncRules) -> str:
-    return next((known.slug for known in rules.repositories if known.id == repository), repository)
+    for known in rules.repositories:
+        if known.id == repository:
+            return known.slug
+    return repository
 
 
-_PULL_REQUEST: Mapping[str, Getter] = {
-    "id": lambda pr, _: pr.key.number,
-    "repository": lambda pr, rules: _slug(pr.key.repository, rules),
-    "url": lambda pr, _: pr.url,
+# One function per kind: all attributes at once, as these are the innermost lines of every plan. None is empty; moments
+# are still datetimes, `_shown` makes texts of them.
+def _pull_request(pr: PullRequest, rules: SyncRules) -> dict[str, Any]:
+    counted = approvers(pr, rules) if pr.approved_by else []
+    return {
+        "id": pr.key.number,
+        "repository": _slug(pr.key.repository, rules),
+        "url": pr.url,
+        "title": link.title_without_prefix(pr.title, rules),
+        "description": pr.description,
+        "state": pr.state,
+        "queued": pr.queued,
+        "draft": pr.draft,
+        "author": pr.author or None,
+        "reviewers": sorted(pr.reviewers),
+        "approvals": len(counted),
+        "approved_by": counted,
+        "changes_requested_by": sorted(pr.changes_requested_by),
+        "source_branch": pr.source_branch,
+        "destination_branch": pr.destination_branch,
+        "source_commit": pr.source_commit or None,
+        "merge_commit": pr.merge_commit or None,
+        "comment_count": pr.comment_count,
+        "open_tasks": pr.open_tasks,
+        "created_on": pr.created_on,
+        "updated_on": pr.updated_on,
+        "merged_on": pr.merged_on,
+        "closed_by": pr.closed_by or None,
+        "reason": pr.reason or None,
+    }
+
+
+# The same words once more, for those that fields are mapped to most.
+_SHORT: Mapping[str, Callable[[PullRequest, SyncRules], Any]] = {
     "title": lambda pr, rules: link.title_without_prefix(pr.title, rules),
     "description": lambda pr, _: pr.description,
-    "state": lambda pr, _: pr.state,
-    "queued": lambda pr, _: pr.queued,
-    "draft": lambda pr, _: pr.draft,
-    "author": lambda pr, _: pr.author or None,
     "reviewers": lambda pr, _: sorted(pr.reviewers),
-    "approvals": lambda pr, rules: len(approvers(pr, rules)),
-    "approved_by": approvers,
-    "changes_requested_by": lambda pr, _: sorted(pr.changes_requested_by),
-    "source_branch": lambda pr, _: pr.source_branch,
-    "destination_branch": lambda pr, _: pr.destination_branch,
+    "state": lambda pr, _: pr.state,
+    "draft": lambda pr, _: pr.draft,
     "source_commit": lambda pr, _: pr.source_commit or None,
-    "merge_commit": lambda pr, _: pr.merge_commit or None,
-    "comment_count": lambda pr, _: pr.comment_count,
-    "open_tasks": lambda pr, _: pr.open_tasks,
-    "created_on": lambda pr, _: pr.created_on,
-    "updated_on": lambda pr, _: pr.updated_on,
     "merged_on": lambda pr, _: pr.merged_on,
-    "closed_by": lambda pr, _: pr.closed_by or None,
-    "reason": lambda pr, _: pr.reason or None,
 }
-_GETTERS: Mapping[str, Mapping[str, Getter]] = {
-    "pr": _PULL_REQUEST,
-    "branch": {
-        "name": lambda branch, _: branch.name,
-        "repository": lambda branch, rules: _slug(branch.repository, rules),
-        "url": lambda branch, _: branch.url,
-        "target_commit": lambda branch, _: branch.target_commit,
-        "target_on": lambda branch, _: branch.target_on,
-        "author": lambda branch, _: branch.author or None,
-        "ahead": lambda branch, _: bool(branch.ahead),
-    },
-    "commit": {
-        "hash": lambda commit, _: commit.hash,
-        "repository": lambda commit, rules: _slug(commit.repository, rules),
-        "url": lambda commit, _: commit.url,
-        "message": lambda commit, _: commit.message,
-        "author": lambda commit, _: commit.author or None,
-        "date": lambda commit, _: commit.date,
-    },
-    "build": {
-        "key": lambda build, _: build.key,
-        "name": lambda build, _: build.name,
-        "state": lambda build, _: build.state,
-        "url": lambda build, _: build.url or None,
-        "commit": lambda build, _: build.commit,
-        "updated_on": lambda build, _: build.updated_on,
-    },
-    "deployment": {
-        "environment": lambda deployment, _: deployment.environment,
-        "environment_type": lambda deployment, _: deployment.environment_type,
-        "state": lambda deployment, _: deployment.state,
-        "commit": lambda deployment, _: deployment.commit,
-        "release": lambda deployment, _: deployment.release or None,
-        "url": lambda deployment, _: deployment.url or None,
-        "completed_on": lambda deployment, _: deployment.completed_on,
-    },
+
+
+def _branch(branch: Branch, rules: SyncRules) -> dict[str, Any]:
+    return {
+        "name": branch.name,
+        "repository": _slug(branch.repository, rules),
+        "url": branch.url,
+        "target_commit": branch.target_commit,
+        "target_on": branch.target_on,
+        "author": branch.author or None,
+        "ahead": bool(branch.ahead),
+    }
+
+
+def _commit(commit: Commit, rules: SyncRules) -> dict[str, Any]:
+    return {
+        "hash": commit.hash,
+        "repository": _slug(commit.repository, rules),
+        "url": commit.url,
+        "message": commit.message,
+        "author": commit.author or None,
+        "date": commit.date,
+    }
+
+
+def _build(build: Build, _rules: SyncRules) -> dict[str, Any]:
+    return {
+        "key": build.key,
+        "name": build.name,
+        "state": build.state,
+        "url": build.url or None,
+        "commit": build.commit,
+        "updated_on": build.updated_on,
+    }
+
+
+def _deployment(deployment: Deployment, _rules: SyncRules) -> dict[str, Any]:
+    return {
+        "environment": deployment.environment,
+        "environment_type": deployment.environment_type,
+        "state": deployment.state,
+        "commit": deployment.commit,
+        "release": deployment.release or None,
+        "url": deployment.url or None,
+        "completed_on": deployment.completed_on,
+    }
+
+
+_ATTRIBUTES_OF: Mapping[str, Callable[[Any, SyncRules], dict[str, Any]]] = {
+    "pr": _pull_request,
+    "branch": _branch,
+    "commit": _commit,
+    "build": _build,
+    "deployment": _deployment,
 }
 
 
@@ -121,6 +156,10 @@ def _needs(attribute: str) -> frozenset[List]:
     return frozenset(lists)
 
 
+_MOMENTS = {
+    kind: tuple(entry.key for entry in ATTRIBUTES.values() if entry.primary == kind and entry.kind is Kind.INSTANT)
+    for kind in PRIMARIES
+}
 NEEDS: Mapping[str, frozenset[List]] = {name: _needs(name) for name in ATTRIBUTES}
 
 
@@ -232,8 +271,9 @@ class Scope(Mapping[str, Any]):
     def _element(self, kind: str, found: Any) -> dict[str, Any]:
         made = self._elements.get(id(found))
         if made is None:
-            rules = self._rules
-            made = {key: _shown(getter(found, rules)) for key, getter in _GETTERS[kind].items()}
+            made = _ATTRIBUTES_OF[kind](found, self._rules)
+            for key in _MOMENTS[kind]:
+                made[key] = _shown(made[key])
             self._elements[id(found)] = made
         return made
 
@@ -313,7 +353,7 @@ def attribute_value(rule: FieldRule, found: Any, rules: SyncRules) -> Value | Un
     if found is None:
         return NOTHING
     kind, _, key = (rule.attribute or "").partition(".")
-    raw = _GETTERS[kind][key](found, rules)
+    raw = _attribute(kind, key, found, rules)
     if raw is None and key == "merged_on" and found.state == "MERGED":
         return Unknown(f"when pull request #{found.key.number} was merged is not known yet")
     if key == "ahead" and found.ahead is None:
@@ -326,6 +366,14 @@ def attribute_value(rule: FieldRule, found: Any, rules: SyncRules) -> Value | Un
     elif rule.attribute == "pr.title":
         return value.text(link.title_line(raw, rules))
     return fit(raw, rule.field)
+
+
+def _attribute(kind: str, key: str, found: Any, rules: SyncRules) -> Any:
+    """One attribute, without making all of them where it stands as it is."""
+    short = _SHORT.get(key) if kind == "pr" else None
+    if short is not None:
+        return short(found, rules)
+    return _ATTRIBUTES_OF[kind](found, rules)[key]
 
 
 def cell_value(rule: FieldRule, cell: Value, rules: SyncRules) -> Value:

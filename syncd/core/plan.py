@@ -82,7 +82,7 @@ def plan_record(situation: Situation, rules: SyncRules) -> RecordPlan:
 
 
 def _finished(draft: Draft, state: RecordState, note: str) -> RecordPlan:
-    writes = sorted(draft.writes, key=lambda write: (write.priority, isinstance(write.target, Cell), str(write.target)))
+    writes = sorted(draft.writes, key=_order) if len(draft.writes) > 1 else draft.writes
     return RecordPlan(
         record=draft.situation.record.id,
         state=state,
@@ -102,6 +102,13 @@ def _finished(draft: Draft, state: RecordState, note: str) -> RecordPlan:
         linked=draft.linked.any,
         wake_at=min((at for at in draft.wakes if at > draft.situation.now), default=None),
     )
+
+
+def _order(write: Write) -> tuple[int, str, str, int, str]:
+    target = write.target
+    if isinstance(target, Cell):
+        return write.priority, "cell", target.field, 0, ""
+    return write.priority, "attribute", target.pull_request.repository, target.pull_request.number, target.name
 
 
 def _links(draft: Draft, typed: columns.Typed | None) -> None:

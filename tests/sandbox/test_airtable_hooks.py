@@ -376,7 +376,7 @@ def test_deleting_a_filtered_field_kills_the_hook_while_the_list_looks_healthy()
     """Trap 9."""
     service = lab()
     field = service.fld("Estimate")
-    hook = service.hook(watchDataInFieldIds=[field])
+    hook = service.hook(watchDataInFieldIds=[field, service.fld("Name")])
     harmless = service.hook(includes={"includeCellValuesInFieldIds": [field]})
     service.control("delete_field", table="Features", field="Estimate")
     service.create({"Name": "a"})

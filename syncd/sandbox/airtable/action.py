@@ -110,12 +110,26 @@ class Action:
         for column in record.table.link_fields:
             if record.id not in self.created:
                 self._mirror(record, column, record.cells.get(column.id) or (), ())
+        for other, column in self._one_way(record):
+            held = other.cells[column.id]
+            self._move(other, column.id, held, tuple(each for each in held if each != record.id) or None)
         del record.table.records[record.id]
         del self.base.records[record.id]
         self.base.trash[record.id] = record
         self.changed.pop(record.id, None)
         self.destroyed[record.id] = record
         self._say(record.id, "exists", True, False)
+
+    def _one_way(self, record: Record) -> list[tuple[Record, Field]]:
+        """The rows that link to this one by a field without a mirror in its table."""
+        found: list[tuple[Record, Field]] = []
+        for table in self.base.tables.values():
+            for column in table.link_fields:
+                options = column.options or {}
+                if options.get("linkedTableId") == record.table.id and "inverseLinkFieldId" not in options:
+                    rows = table.records.values()
+                    found += [(row, column) for row in rows if record.id in (row.cells.get(column.id) or ())]
+        return found
 
     def restore(self, record: Record) -> None:
         """Take a row back from the trash under its old id; it shows as created (reference/airtable.md 8.2)."""
@@ -168,6 +182,8 @@ class Action:
                     other = self.base.records.get(other_id)
                     if other is not None and other.table.computed_fields:
                         rows[other_id] = other
+            for other, _ in self._one_way(record):
+                rows[other.id] = other
         for record_id, record in rows.items():
             moves = derive.compute(self.world, self.base, record, self.now)
             if moves:

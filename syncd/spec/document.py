@@ -23,6 +23,8 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _NAMED = ("fields", "actions", "map")
 _MERGED = ("airtable", "bitbucket", "sync")
 _OVERLAY_SYNC = ("base", "table", "view")
+# A password in a URL, or an unbroken run as long as a token: somebody may have put it under the wrong key.
+_LIKE_A_SECRET = re.compile(r"(?<=://)[^/@\s]+(?=@)|[A-Za-z0-9_=+.-]{32,}")
 _SECRETS = ("token", "secret", "oauth", "key")
 
 
@@ -78,7 +80,8 @@ class Document:
             # The last line of defence for a secret that stands where only its place may.
             return "" if value is None else "…"
         if isinstance(value, str):
-            return json.dumps(value if len(value) <= 120 else value[:119] + "…", ensure_ascii=False)
+            shown = _LIKE_A_SECRET.sub("…", value)
+            return json.dumps(shown if len(shown) <= 120 else shown[:119] + "…", ensure_ascii=False)
         if isinstance(value, bool):
             return "true" if value else "false"
         return str(value) if isinstance(value, int | float) else ""

@@ -47,10 +47,12 @@ LINK = ("url", "singleLineText")
 
 def kind_problem(field: Field, allowed: tuple[str, ...]) -> str:
     """What is wrong with the field's type; "" when it is one of these."""
-    if field.kind in allowed:
+    if field.kind in allowed or not allowed:
         return ""
     computed = ", which Airtable computes: nobody can write it" if field.kind in COMPUTED else ""
-    return f'a field of type {" or ".join(allowed)}; "{field.name}" is of type {field.kind}{computed}'
+    *most, last = allowed
+    types = f"{', '.join(most)} or {last}" if most else last
+    return f'a field of type {types}; "{field.name}" is of type {field.kind}{computed}'
 
 
 def mapped_problem(rule: schema.MappedField, attribute: Attribute, field: Field) -> str:

@@ -27,6 +27,11 @@ _WANTED = {
     "list_type": "a list",
     "missing": "this key; it is required",
 }
+_PLACEHOLDERS: dict[str | int, Any] = {
+    "airtable": {"base": "?", "table": "?"},
+    "bitbucket": "?",
+    "link": {"branch": "{{ record_id }}"},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +75,12 @@ def load(path: Path, environment: str = "") -> Spec:
     templates: dict[tuple[str, str], Template] = {}
     warnings: list[errors.Problem] = []
     # With problems of shape, what is left without the wrong parts is checked all the same: all errors at once.
-    checked = file if file is not None else _remainder(document)
+    checked, cut = (file, set[str]()) if file is not None else _remainder(document)
     if checked is not None:
         templates = _templates(checked, document, problems)
         for problem in lint.check(checked, document, templates):
-            (warnings if problem.warning else problems).append(problem)
+            if not _speaks_of(problem.key, cut):
+                (warnings if problem.warning else problems).append(problem)
     if problems or file is None:
         raise errors.SpecError(ordered(problems))
     return Spec(
@@ -94,6 +100,11 @@ def ordered(problems: Iterable[errors.Problem]) -> tuple[errors.Problem, ...]:
     )
 
 
+def _speaks_of(key: str, cut: set[str]) -> bool:
+    """Whether a key is one that was cut out, or below one."""
+    return any(key == one or key.startswith((f"{one}.", f"{one}[")) for one in cut)
+
+
 def _hash(document: documents.Document, templates: Mapping[tuple[str, str], Template]) -> str:
     digest = hashlib.sha256(document.hash.encode())
     for key in sorted(templates):
@@ -106,26 +117,33 @@ def _validate(document: documents.Document) -> tuple[schema.File | None, list[er
         return schema.File.model_validate(document.tree), []
     except ValidationError as exc:
         found = exc.errors(include_url=False, include_input=False)
-        return None, [_problem(document, error["type"], tuple(error["loc"]), error) for error in found]
+        return None, [
+            problem for error in found for problem in _problems(document, error["type"], tuple(error["loc"]), error)
+        ]
 
 
-def _problem(document: documents.Document, kind: str, loc: locate.Path, error: Mapping[str, Any]) -> errors.Problem:
+def _problems(
+    document: documents.Document, kind: str, loc: locate.Path, error: Mapping[str, Any]
+) -> list[errors.Problem]:
+    """One error of pydantic in our words; an expression may have several problems, a line each."""
     path = tuple(part for part in loc if part != "[key]")
     context = error.get("ctx", {})
     if kind == "extra_forbidden":
-        return document.problem(path, _unknown_key(path), show=False)
+        return [document.problem(path, _unknown_key(path), show=False)]
     if kind == "missing" and path == ("version",):
-        return document.problem(path, "version = 1 at the top of the file", show=False)
+        return [document.problem(path, "version = 1 at the top of the file", show=False)]
     if kind == "literal_error":
         choices = [str(choice).strip("'") for choice in context["expected"].replace(" or ", ", ").split(", ")]
         got = document.at(path)
-        return document.problem(path, nearest.listed("one of", got if isinstance(got, str) else "", choices))
+        return [document.problem(path, nearest.listed("one of", got if isinstance(got, str) else "", choices))]
     if kind == "expected":
-        return document.problem(path, context["expected"])
+        return [document.problem(path, line) for line in context["expected"].splitlines()]
+    if kind == "greater_than_equal":
+        return [document.problem(path, f"a whole number, {context['ge']} or more")]
     if kind in _WANTED:
-        return document.problem(path, _WANTED[kind], show=kind != "missing")
-    # Bounds and patterns: pydantic's sentence names the bound and not the input.
-    return document.problem(path, str(error["msg"][:1].lower() + error["msg"][1:]))
+        return [document.problem(path, _WANTED[kind], show=kind != "missing")]
+    # Other bounds: pydantic's sentence names the bound and not the input.
+    return [document.problem(path, str(error["msg"][:1].lower() + error["msg"][1:]))]
 
 
 def _unknown_key(path: locate.Path) -> str:
@@ -160,46 +178,55 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-def _remainder(document: documents.Document) -> schema.File | None:
-    """The spec without the parts that have problems of shape; None when nothing is left that makes sense."""
+def _remainder(document: documents.Document) -> tuple[schema.File | None, set[str]]:
+    """
+    The spec without the parts that have problems of shape, and the keys of what was cut out.
+
+    What a sync cannot be without is replaced by a placeholder. None when nothing is left that makes sense.
+    """
     tree = deepcopy(document.tree)
     tree["version"] = 1
-    for _ in range(3):
+    cut_keys: set[str] = set()
+    # A cut may leave its table without something required, which then goes too: at most once per level.
+    for _ in range(locate.DEPTH_MAX):
         try:
-            return schema.File.model_validate(tree)
+            return schema.File.model_validate(tree), cut_keys
         except ValidationError as exc:
-            cuts = {
-                _unit(tuple(error["loc"]), error["type"])
-                for error in exc.errors(include_url=False, include_input=False)
-            }
+            found = exc.errors(include_url=False, include_input=False)
+            cuts = {_unit(tuple(error["loc"]), error["type"]) for error in found}
+            cut_keys |= {documents.key_of(cut) for cut in cuts}
             # Highest index first, so that the others keep theirs.
             for cut in sorted(cuts, key=lambda path: [str(part).zfill(6) for part in path], reverse=True):
-                _drop(tree, cut)
-    return None
+                _cut(tree, cut)
+    return None, cut_keys
 
 
 def _unit(loc: locate.Path, kind: str) -> locate.Path:
-    """What is cut out because of an error: a field, action or edge; else a whole connection, sync or table."""
+    """The smallest part whose absence makes no new problem."""
     if kind == "extra_forbidden":
         return loc
-    if loc[:1] == ("sync",):
-        if len(loc) > 3 and loc[2] in ("fields", "actions"):
-            return loc[:4]
-        if len(loc) > 4 and loc[2:4] == ("status", "transitions"):
-            return loc[:5]
-        if len(loc) > 2 and loc[2] in ("status", "record", "guard", "create_in", "quiet", "mode", "tolerance"):
-            return loc[:3]
-        return loc[:2]
-    return loc[:2] if loc[:1] in (("airtable",), ("bitbucket",)) else loc[:1]
+    own = 0 if kind == "missing" else 1
+    if loc[:1] != ("sync",):
+        return loc[:2] if loc[:1] in (("airtable",), ("bitbucket",)) else loc[:1]
+    if len(loc) < 3 or loc[2] in _PLACEHOLDERS:
+        return loc[:3]
+    if loc[2] == "fields":
+        # Without its attribute or expression a field means something else.
+        return loc[:4] if len(loc) > 4 and loc[4] in ("bitbucket", "value") else loc[: 4 + own]
+    if loc[2:4] == ("status", "transitions") and len(loc) > 4:
+        return loc[: 5 + own]
+    return loc[:4] if loc[2] == "actions" else loc[: 3 + own]
 
 
-def _drop(tree: Any, path: locate.Path) -> None:
+def _cut(tree: Any, path: locate.Path) -> None:
     for part in path[:-1]:
         try:
             tree = tree[part]
         except (KeyError, IndexError, TypeError):
             return
-    if isinstance(tree, dict):
+    if len(path) == 3 and path[0] == "sync" and path[2] in _PLACEHOLDERS and isinstance(tree, dict):
+        tree[path[2]] = _PLACEHOLDERS[path[2]]
+    elif isinstance(tree, dict):
         tree.pop(path[-1], None)
     elif isinstance(tree, list) and isinstance(path[-1], int) and path[-1] < len(tree):
         del tree[path[-1]]

@@ -11,11 +11,13 @@ from pydantic import Field
 
 from syncd.spec.types import (
     Address,
+    Base,
     BranchTemplate,
     Condition,
     Duration,
     EdgeOwner,
     Identifier,
+    Mail,
     Name,
     Names,
     SecretPlace,
@@ -75,7 +77,7 @@ class AirtableBudget(TableModel):
 
 
 class Airtable(TableModel):
-    base: Name = Field(description="Base id: app…", pattern=r"^app[A-Za-z0-9]+$")
+    base: Base = Field(description="Base id: app…")
     token: SecretPlace = Field(description="Place of a personal access token.")
     budget: AirtableBudget = Field(default_factory=AirtableBudget)  # type: ignore[arg-type]  # every key has a default
     url: Url = Field("https://api.airtable.com", description="Another API root: a sandbox, a proxy.")
@@ -95,9 +97,7 @@ class Source(TableModel):
 class Bitbucket(TableModel):
     workspace: Name
     token: SecretPlace = Field(description="Access token (Bearer); with `user` an API token (Basic).")
-    user: str | None = Field(
-        None, description="E-mail of the account that an API token belongs to.", pattern=r"^\S+@\S+$"
-    )
+    user: Mail | None = Field(None, description="E-mail of the account that an API token belongs to.")
     budget: BitbucketBudget = Field(default_factory=BitbucketBudget)  # type: ignore[arg-type]  # every key has a default
     bots: list[str] = Field([], description="UUIDs, in braces, of accounts whose approvals do not count.")
     url: Url = Field("https://api.bitbucket.org/2.0", description="Another API root: a sandbox, a proxy.")

@@ -73,6 +73,18 @@ def _url(raw: Any) -> Any:
     return raw.rstrip("/")
 
 
+def _base(raw: Any) -> Any:
+    if not isinstance(raw, str) or not re.fullmatch(r"app[A-Za-z0-9]+", raw):
+        raise wrong("the base's id, from its URL: app and letters and digits")
+    return raw
+
+
+def _mail(raw: Any) -> Any:
+    if not isinstance(raw, str) or not re.fullmatch(r"[^\s@]+@[^\s@]+", raw):
+        raise wrong("the e-mail address of the account that the API token belongs to")
+    return raw
+
+
 def _listed(raw: Any) -> Any:
     return [raw] if isinstance(raw, str) else raw
 
@@ -88,7 +100,8 @@ def _parsed(raw: Any, parser: Any) -> Any:
     try:
         return parser(raw)
     except ExpressionError as exc:
-        raise wrong("; ".join(exc.problems)) from exc
+        # One line each: `load` makes a problem of every line.
+        raise wrong("\n".join(exc.problems)) from exc
 
 
 def _branch(raw: Any) -> Template:
@@ -113,6 +126,8 @@ Duration = Annotated[timedelta, BeforeValidator(_duration), _text(f"^{_DURATION.
 Share = Annotated[float, BeforeValidator(_share), _text(f"^{_SHARE.pattern}$")]
 Address = Annotated[str, BeforeValidator(_address), _text(f"^{_ADDRESS.pattern}$")]
 Url = Annotated[str, BeforeValidator(_url), _text("^https?://[^?#]+$")]
+Base = Annotated[str, BeforeValidator(_base), _text("^app[A-Za-z0-9]+$")]
+Mail = Annotated[str, BeforeValidator(_mail), _text("^[^\\s@]+@[^\\s@]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Names = Annotated[

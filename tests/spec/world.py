@@ -85,7 +85,9 @@ def loaded(folder: Path, text: str, environment: str = "") -> load.Spec:
     return load.load(folder / "syncd.toml", environment)
 
 
-def resolved(spec: load.Spec, *, remembered: dict[str, str] | None = None, tables: tuple[Table, ...] = ()) -> resolve.Resolved:
+def resolved(
+    spec: load.Spec, *, remembered: dict[str, str] | None = None, tables: tuple[Table, ...] = ()
+) -> resolve.Resolved:
     """The spec against the table and workspace of this module."""
     return resolve.resolve(
         spec, {"roadmap": tables or (table(),)}, {"acme": REPOSITORIES}, Path("/var/lib/syncd"), remembered

@@ -8,6 +8,7 @@ back as an equal value, or it refuses. Empty is always `NOTHING`: absent, null, 
 
 import hashlib
 import json
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -17,6 +18,8 @@ from typing import assert_never
 
 # Longer texts are remembered by their hash only: the state holds little data (I30).
 TEXT_KEPT_MAX = 200
+
+_BULLET = re.compile(r"^([^\S\n]*)[*+] ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,11 @@ def text(raw: str) -> Value:
     return Text(canonical, raw)
 
 
+def rich_text(raw: str) -> Value:
+    """A rich text cell as a value: bullets are `-`, as Airtable rewrites them when it stores (reference/airtable.md 4.2)."""
+    return text(_BULLET.sub(r"\1- ", raw.replace("\r\n", "\n").replace("\r", "\n")))
+
+
 def number(raw: int | float | str | Decimal, precision: int | None = None) -> Number:
     """A number, rounded to `precision` digits behind the point when one is given. Raises ValueError when not finite."""
     exact = Decimal(str(raw))
@@ -161,7 +169,7 @@ def plain(value: Value) -> str | int | float | bool | list[str] | None:
 
 def format_instant(at: datetime) -> str:
     """ISO 8601 in UTC with milliseconds and `Z`, as Airtable writes it."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def dump(value: Value, *, whole: bool = False) -> str:

@@ -1,6 +1,5 @@
 """Names become ids; a rename is followed; a fingerprint changes with the meaning of a rule and with nothing else."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -68,7 +67,7 @@ def test_only_fields_that_a_plan_needs_are_fetched(tmp_path: Path) -> None:
         tmp_path,
         world.HEAD
         + world.SYNC
-        + '[sync.features.fields]\n"Build" = { value = \'record["Approved"] and "SUCCESSFUL"\' }\n',
+        + '[sync.features.fields]\n"Build" = { value = \'"SUCCESSFUL" if record["Approved"] else none\' }\n',
     )
     assert sync.fetch == tuple(sorted(world.field_id(name) for name in ("Name", "Build", "Approved")))
 
@@ -281,9 +280,8 @@ def test_every_expression_is_rehearsed(tmp_path: Path, value: str, wrong: bool) 
     spec = world.loaded(
         tmp_path, world.HEAD + world.SYNC + f'[sync.features.fields]\n"Confidence" = {{ value = "{value}" }}\n'
     )
-    attempt: Callable[[], object] = lambda: world.resolved(spec)  # noqa: E731
     if wrong:
-        with pytest.raises(errors.SpecError, match="problem"):
-            attempt()
+        with pytest.raises(errors.SpecError):
+            world.resolved(spec)
     else:
-        attempt()
+        assert world.resolved(spec).rules.syncs[FEATURES].fields

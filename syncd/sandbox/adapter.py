@@ -91,17 +91,19 @@ class MachineAdapter(BaseAdapter):
 
 
 def _wire(request: requests.PreparedRequest) -> Request:
-    """The prepared request as machines take it: raw path, decoded query, lower-case header names."""
-    url = request.url or ""
-    target = url.partition("#")[0]
-    _, _, rest = target.partition("://")
-    path, _, query = rest.partition("?")
-    _, slash, path = path.partition("/")
+    """The prepared request as machines take it, with the headers that a real transport would have added."""
+    target = (request.url or "").partition("#")[0]
+    scheme, _, rest = target.partition("://")
+    rest, _, query = rest.partition("?")
+    host, slash, path = rest.partition("/")
+    headers = {"host": host} | {name.lower(): value for name, value in request.headers.items()}
+    if scheme == "https":
+        headers["x-forwarded-proto"] = "https"
     return Request(
         method=request.method or "GET",
         path=slash + path if slash else "/",
         query=tuple(parse_qsl(query, keep_blank_values=True)) if query else (),
-        headers={name.lower(): value for name, value in request.headers.items()},
+        headers=headers,
         body=_bytes(request.body),
     )
 

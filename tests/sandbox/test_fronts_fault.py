@@ -240,3 +240,19 @@ def test_same_calls_meet_the_same_faults() -> None:
     first = run()
     assert first == run()
     assert {200, 502, 503} <= set(first)
+
+
+def test_throttling_speaks_the_words_of_its_service(service: Lab) -> None:
+    """Reference/bitbucket.md section 9: 46 bytes of plain text, no Retry-After."""
+    machine = FaultyMachine(service.machine, "bitbucket")
+    machine.arm(Fault(kind=FaultKind.THROTTLE, service="bitbucket"))
+    for session, root in in_process(service, machine):
+        answer = session.get(root + "/2.0/user")
+        assert (answer.status_code, answer.headers["content-type"], len(answer.content)) == (429, "text/plain", 46)
+        assert "retry-after" not in answer.headers
+
+
+def test_refusal_can_carry_headers(service: Lab, machine: FaultyMachine) -> None:
+    machine.control("set_fault", {"kind": "refuse", "headers": {"retry-after": "7"}}, START)
+    for session, root in in_process(service, machine):
+        assert session.get(root + "/v0/meta/whoami").headers["Retry-After"] == "7"

@@ -20,7 +20,7 @@ import requests
 from atlassian.bitbucket.cloud import Cloud
 
 from syncd import errors, ports
-from syncd.bitbucket import translate
+from syncd.bitbucket import shape, translate
 from syncd.model.ids import AccountId, HookId, RepositoryId
 from syncd.model.schema import Repository
 from syncd.model.work import Branch, Build, Deployment, PullRequest
@@ -39,7 +39,6 @@ _WITH_ENVIRONMENT = (
     "+values.state.completed_on,+values.release.commit.hash"
 )
 
-_Json = dict[str, Any]
 _Params = Mapping[str, str | int | Sequence[str]]
 _T = TypeVar("_T")
 
@@ -88,9 +87,11 @@ class Client:
 
     # ------------------------------------------------------------------------------------------------- pull requests
 
-    def pull_requests(self, home: RepositoryId, *, since: datetime | None, source: str) -> list[PullRequest]:
+    def pull_requests(
+        self, home: RepositoryId, *, since: datetime | None, source: str, states: frozenset[str]
+    ) -> list[PullRequest]:
         """
-        `GET /pullrequests` in all four states, with the people that list items leave out (reference/bitbucket.md 7.1).
+        `GET /pullrequests` in these states, with the people that list items leave out (reference/bitbucket.md 7.1).
 
         Sorted by creation, which does not move while pages are read (8.1).
         """
@@ -100,7 +101,7 @@ class Client:
         if source:
             conditions.append(f"source.branch.name = {_quoted(source)}")
         params: dict[str, str | int | Sequence[str]] = {
-            "state": sorted(translate.STATES),
+            "state": sorted(states),
             "sort": "created_on",
             "pagelen": PULL_REQUESTS_PER_PAGE,
             "fields": _WITH_PEOPLE,
@@ -116,12 +117,12 @@ class Client:
         path = self._in_repository(home, "pullrequests", str(number))
         return self._read(path, lambda one: translate.pull_request(one, home))
 
-    def create_pull_request(self, home: RepositoryId, body: _Json) -> PullRequest:
+    def create_pull_request(self, home: RepositoryId, body: shape.Json) -> PullRequest:
         """`POST /pullrequests`."""
         path = self._in_repository(home, "pullrequests")
         return self._change("POST", path, body, lambda one: translate.pull_request(one, home))
 
-    def change_pull_request(self, home: RepositoryId, number: int, body: _Json) -> PullRequest:
+    def change_pull_request(self, home: RepositoryId, number: int, body: shape.Json) -> PullRequest:
         """`PUT /pullrequests/{id}`; what becomes of what is left out is open, so nothing mutable may be left out."""
         path = self._in_repository(home, "pullrequests", str(number))
         return self._change("PUT", path, body, lambda one: translate.pull_request(one, home))
@@ -184,11 +185,11 @@ class Client:
         """`GET /hooks`."""
         return self._all(self._in_repository(home, "hooks"), translate.hook, {"pagelen": PER_PAGE})
 
-    def create_hook(self, home: RepositoryId, body: _Json) -> ports.HookState:
+    def create_hook(self, home: RepositoryId, body: shape.Json) -> ports.HookState:
         """`POST /hooks`."""
         return self._change("POST", self._in_repository(home, "hooks"), body, translate.hook)
 
-    def change_hook(self, home: RepositoryId, hook: HookId, body: _Json) -> ports.HookState:
+    def change_hook(self, home: RepositoryId, hook: HookId, body: shape.Json) -> ports.HookState:
         """`PUT /hooks/{uid}`."""
         return self._change("PUT", self._in_repository(home, "hooks", hook), body, translate.hook)
 
@@ -211,7 +212,7 @@ class Client:
     def _read(self, path: str, read: Callable[[Any], _T], params: _Params | None = None) -> _T:
         return self._parsed("GET", path, self._send("GET", path, params=params), read)
 
-    def _change(self, method: str, path: str, body: _Json, read: Callable[[Any], _T]) -> _T:
+    def _change(self, method: str, path: str, body: shape.Json, read: Callable[[Any], _T]) -> _T:
         return self._parsed(method, path, self._send(method, path, body=body), read)
 
     def _all(self, path: str, read: Callable[[Any], _T], params: _Params) -> list[_T]:
@@ -250,7 +251,7 @@ class Client:
         return same and parts.path.startswith(self._base.path + "/") and "/../" not in parts.path
 
     def _send(
-        self, method: str, path: str, *, params: _Params | None = None, body: _Json | None = None, link: str = ""
+        self, method: str, path: str, *, params: _Params | None = None, body: shape.Json | None = None, link: str = ""
     ) -> requests.Response:
         # advanced_mode gives the answer itself: the library's own reading turns broken JSON into a text.
         answer: requests.Response = self._cloud.request(
@@ -273,7 +274,7 @@ class Client:
     def _translated(self, method: str, path: str, loaded: Any, read: Callable[[Any], _T]) -> _T:
         try:
             return read(loaded)
-        except translate.Malformed as problem:
+        except shape.Malformed as problem:
             _unreadable(method, path, str(problem), problem.code, cause=problem)
 
 

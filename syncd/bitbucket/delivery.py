@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-from syncd.bitbucket import translate
+from syncd.bitbucket import shape, translate
 from syncd.model.event import Dirt, DirtyWork, Event
 from syncd.model.ids import RepositoryId
 
@@ -32,8 +32,6 @@ _BRANCH_TYPES = frozenset({"branch", "named_branch"})
 # Events that change nothing we mirror: comments on commits, forks (they are repositories of their own), project settings,
 # and the traces of pipelines, which have another format altogether.
 _NOT_CONCERNING = frozenset({"repo:fork", "repo:commit_comment_created", "project:updated", "pipeline:span_created"})
-
-_Json = dict[str, Any]
 
 
 class Unreadable(Exception):
@@ -147,7 +145,7 @@ def _whole(kind: str, repository: RepositoryId | None, problem: str) -> Event:
     )
 
 
-def _pull_request(kind: str, repository: RepositoryId | None, loaded: _Json) -> Event:
+def _pull_request(kind: str, repository: RepositoryId | None, loaded: shape.Json) -> Event:
     pull_request = _object(loaded.get("pullrequest"))
     # A number counts inside the destination repository, whoever names another one (reference/bitbucket.md 1).
     home = _repository(_object(_object(pull_request.get("destination")).get("repository"))) or repository
@@ -159,11 +157,11 @@ def _pull_request(kind: str, repository: RepositoryId | None, loaded: _Json) -> 
         kind=kind,
         repository=home,
         dirty=(DirtyWork(repository=home, dirt=Dirt.PULL_REQUEST, name=str(number)),),
-        happened_at=translate.instant_or_none(pull_request.get("updated_on")),
+        happened_at=shape.instant_or_none(pull_request.get("updated_on")),
     )
 
 
-def _push(kind: str, repository: RepositoryId | None, loaded: _Json) -> Event:
+def _push(kind: str, repository: RepositoryId | None, loaded: shape.Json) -> Event:
     # No `happened_at`: the only dates of a push are its commits', and those are their authors' clocks.
     changes = _object(loaded.get("push")).get("changes")
     if repository is None or not isinstance(changes, list) or not changes:
@@ -190,7 +188,7 @@ def _push(kind: str, repository: RepositoryId | None, loaded: _Json) -> Event:
     )
 
 
-def _commit_status(kind: str, repository: RepositoryId | None, loaded: _Json) -> Event:
+def _commit_status(kind: str, repository: RepositoryId | None, loaded: shape.Json) -> Event:
     status = _object(loaded.get("commit_status"))
     commit = translate.status_commit(status)
     if repository is None or not commit:
@@ -199,16 +197,16 @@ def _commit_status(kind: str, repository: RepositoryId | None, loaded: _Json) ->
         kind=kind,
         repository=repository,
         dirty=(DirtyWork(repository=repository, dirt=Dirt.COMMIT, name=commit),),
-        happened_at=translate.instant_or_none(status.get("updated_on")),
+        happened_at=shape.instant_or_none(status.get("updated_on")),
     )
 
 
-def _object(value: Any) -> _Json:
+def _object(value: Any) -> shape.Json:
     return value if isinstance(value, dict) else {}
 
 
 def _repository(value: Any) -> RepositoryId | None:
-    identity = translate.uuid_or_none(_object(value).get("uuid"))
+    identity = shape.uuid_or_none(_object(value).get("uuid"))
     return None if identity is None else RepositoryId(identity)
 
 

@@ -1,7 +1,7 @@
 """The real client over real HTTP against the emulated service, with a gate and a clock of the tests."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -61,9 +61,12 @@ class Watched(BitbucketMachine):
     def __init__(self, choices: Choices) -> None:
         super().__init__(choices=choices)
         self.requests: list[Request] = []
+        self.before: dict[str, Callable[[], object]] = {}
+        """By method: what somebody does in the very moment before the next such request arrives."""
 
     def handle(self, request: Request, now: datetime) -> Response:
         self.requests.append(request)
+        self.before.pop(request.method, lambda: None)()
         return super().handle(request, now)
 
 

@@ -9,6 +9,7 @@ import pytest
 from syncd import errors, ports
 from syncd.model.ids import HookId, PullRequestKey
 from syncd.sandbox.choices import Choices, DefaultReviewers, PullRequestPut, SecondPost
+from syncd.sandbox.fault import FaultKind
 from tests.bitbucket.house import House, a_house
 
 URL = "https://sync.example.com/hooks/bitbucket/e1"
@@ -155,6 +156,24 @@ def test_an_incremental_list_holds_what_moved_since(house: House) -> None:
     assert house.side.fetch_pull_requests(house.repository, later) == ()
 
 
+def test_where_the_service_does_not_know_queued_pull_requests_the_four_states_are_asked_for(house: House) -> None:
+    house.pull_request()
+    house.arm(FaultKind.REFUSE, status=400, body='{"error": {"message": "Invalid state"}}', route="pullrequests$")
+    for _ in range(2):
+        assert len(house.side.fetch_pull_requests(house.repository, None)) == 1
+    asked = [sorted(value for name, value in one.query if name == "state") for one in house.machine.requests]
+    assert asked == [["DECLINED", "MERGED", "OPEN", "SUPERSEDED"]] * 2
+    assert house.gate.reads == 3
+
+
+def test_another_refusal_of_the_list_is_not_taken_for_that(house: House) -> None:
+    house.arm(FaultKind.REFUSE, status=400, route="pullrequests$", count=2)
+    with pytest.raises(errors.Rejected):
+        house.side.fetch_pull_requests(house.repository, None)
+    house.side.fetch_pull_requests(house.repository, None)
+    assert ("state", "QUEUED") in house.machine.requests[-1].query
+
+
 @pytest.mark.parametrize("branch", ["feature/recA-x", 'quo"ted', "a#b%d+f&g"])
 def test_pull_requests_are_found_by_their_source_branch(house: House, branch: str) -> None:
     house.pull_request("other")
@@ -173,6 +192,7 @@ def test_a_queued_pull_request_is_an_open_one(house: House) -> None:
     house.do("queue", repository="web", id=1)
     pr = house.side.fetch_pull_request(house.repository, 1)
     assert (pr.state, pr.queued) == ("OPEN", True)
+    assert house.side.fetch_pull_requests(house.repository, None) == (pr,)
 
 
 def test_the_moment_of_the_merge_comes_from_the_activity_log(house: House) -> None:
@@ -391,6 +411,16 @@ def test_nothing_is_sent_to_a_pull_request_that_is_not_open(house: House, verb: 
     assert isinstance(answer, ports.Moved)
     assert answer.now.state != "OPEN"
     assert house.bodies("PUT") == []
+
+
+@pytest.mark.parametrize("verb", ["merge", "decline"])
+def test_a_pull_request_that_closes_between_read_and_write_has_moved(house: House, verb: str) -> None:
+    house.pull_request(title="T")
+    house.machine.before["PUT"] = lambda: house.do(verb, repository="web", id=1)
+    answer = house.side.send_attributes(house.repository, update(house, {"title": "T"}, {"title": "U"}))
+    assert isinstance(answer, ports.Moved)
+    assert (answer.now.state != "OPEN", answer.now.title) == (True, "T")
+    assert len(house.bodies("PUT")) == 1
 
 
 def test_what_the_services_editor_leaves_behind_is_not_an_edit(house: House) -> None:

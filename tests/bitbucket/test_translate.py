@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncd.bitbucket import translate
+from syncd.bitbucket import shape, translate
 from syncd.model.ids import RepositoryId
 from syncd.model.work import PullRequest
 from tests import shared
@@ -93,9 +93,9 @@ def test_every_recorded_pull_request_is_read_once_its_people_were_asked_for(name
 @pytest.mark.parametrize("name", named("api--pullrequests-list-pagelen-50--*.json", "api--prs--*.json"))
 def test_a_list_item_without_its_people_is_no_pull_request_without_people(name: str) -> None:
     for raw in recorded.values(name):
-        with pytest.raises(translate.Malformed, match="participants"):
+        with pytest.raises(shape.Malformed, match="participants"):
             translate.pull_request(raw, home_of(raw))
-        with pytest.raises(translate.Malformed, match="reviewers"):
+        with pytest.raises(shape.Malformed, match="reviewers"):
             translate.pull_request({**raw, "participants": []}, home_of(raw))
 
 
@@ -110,7 +110,7 @@ def test_a_deployment_that_only_says_completed_is_not_read() -> None:
     found = []
     for raw in recorded.values("api--deployments--devlake.json"):
         if raw["state"]["name"] == "COMPLETED":
-            with pytest.raises(translate.Malformed, match=r"state\.status"):
+            with pytest.raises(shape.Malformed, match=r"state\.status"):
                 translate.deployment(raw, HOME)
             raw["state"]["status"] = {"name": "SUCCESSFUL"}
         found.append(translate.deployment(raw, HOME))
@@ -184,7 +184,7 @@ def test_a_refusal_of_any_form_is_explained(raw: Any, expected: tuple[str, str])
     ids=["update", "commit", "commit elsewhere", "pipeline", "pipeline, whole second", "webhook subscription"],
 )
 def test_every_date_format_of_the_service_is_one_instant(raw: str, expected: datetime) -> None:
-    assert translate.instant(raw, "date") == expected
+    assert shape.instant(raw, "date") == expected
 
 
 @pytest.mark.parametrize(
@@ -203,9 +203,9 @@ def test_every_date_format_of_the_service_is_one_instant(raw: str, expected: dat
     ],
 )
 def test_what_is_no_date_is_malformed(raw: Any) -> None:
-    assert translate.instant_or_none(raw) is None
-    with pytest.raises(translate.Malformed, match="updated_on"):
-        translate.instant(raw, "updated_on")
+    assert shape.instant_or_none(raw) is None
+    with pytest.raises(shape.Malformed, match="updated_on"):
+        shape.instant(raw, "updated_on")
 
 
 # ----------------------------------------------------------------------------------------------------- pull requests
@@ -243,7 +243,7 @@ def test_a_known_state_is_one_of_four(state: str, draft: bool, expected: tuple[s
 
 @pytest.mark.parametrize("state", ["PARKED", "open", ""])
 def test_an_unknown_state_is_never_guessed(state: str) -> None:
-    with pytest.raises(translate.UnknownState):
+    with pytest.raises(shape.UnknownState):
         pull_request(state=state)
 
 
@@ -298,7 +298,7 @@ def test_what_may_be_null_or_absent_is_empty() -> None:
     ],
 )
 def test_what_is_always_there_may_not_be_missing(key: str) -> None:
-    with pytest.raises(translate.Malformed):
+    with pytest.raises(shape.Malformed):
         translate.pull_request(without(key), HOME)
 
 
@@ -321,12 +321,12 @@ def test_what_is_always_there_may_not_be_missing(key: str) -> None:
     ids=str,
 )
 def test_a_value_of_another_type_is_malformed(changed: dict[str, Any]) -> None:
-    with pytest.raises(translate.Malformed):
+    with pytest.raises(shape.Malformed):
         pull_request(**changed)
 
 
 def test_a_pull_request_of_another_repository_is_refused() -> None:
-    with pytest.raises(translate.Malformed, match="repository"):
+    with pytest.raises(shape.Malformed, match="repository"):
         translate.pull_request(raw_pull_request(), RepositoryId("{00000000-0000-4000-8000-000000000009}"))
 
 
@@ -335,7 +335,7 @@ def test_a_pull_request_of_another_repository_is_refused() -> None:
 
 def test_a_build_of_an_unknown_state_is_never_guessed() -> None:
     raw = recorded.values("api--status--go-scm.json")[0]
-    with pytest.raises(translate.UnknownState):
+    with pytest.raises(shape.UnknownState):
         translate.build({**raw, "state": "CANCELLED"}, HOME)
 
 
@@ -343,7 +343,7 @@ def test_a_build_without_commit_is_read_by_its_link() -> None:
     raw = recorded.values("api--commit-statuses-build--jenkins-branch-source.json")[0]
     raw = {key: value for key, value in raw.items() if key != "commit"}
     assert translate.build(raw, HOME).commit == "046d9a3c1532acf4cf08fe93235c00e4d673c1d2"
-    with pytest.raises(translate.Malformed):
+    with pytest.raises(shape.Malformed):
         translate.build({**raw, "links": {}}, HOME)
 
 
@@ -365,13 +365,13 @@ def test_a_deployment_is_as_far_as_state_and_result_say(state: dict[str, Any], e
 @pytest.mark.parametrize("state", [{"name": "HALTED"}, {"name": "COMPLETED", "status": {"name": "EXPIRED"}}])
 def test_a_deployment_of_an_unknown_state_is_never_guessed(state: dict[str, Any]) -> None:
     raw = recorded.values("api--deployments--devlake.json")[0]
-    with pytest.raises(translate.UnknownState):
+    with pytest.raises(shape.UnknownState):
         translate.deployment({**raw, "state": state}, HOME)
 
 
 def test_an_environment_without_its_names_means_that_the_question_was_not_understood() -> None:
     raw = recorded.values("api--deployments--devlake.json")[0]
-    with pytest.raises(translate.Malformed):
+    with pytest.raises(shape.Malformed):
         translate.deployment({**raw, "environment": {"uuid": ADA}}, HOME)
 
 
@@ -399,7 +399,7 @@ def test_the_id_of_a_webhook_is_the_same_with_and_without_braces(raw: str) -> No
     ],
 )
 def test_an_answer_without_a_list_of_objects_is_no_empty_list(raw: Any) -> None:
-    with pytest.raises(translate.Malformed):
+    with pytest.raises(shape.Malformed):
         translate.page(raw)
 
 
@@ -464,7 +464,7 @@ def test_any_json_is_read_or_malformed(reader: Reader) -> None:
         said = ""
         try:
             reader(raw)
-        except translate.Malformed as problem:
+        except shape.Malformed as problem:
             said = str(problem)
         # No value is quoted: it could be a person's.
         assert ADA not in said
@@ -492,6 +492,6 @@ PULL_REQUEST_KEYS += ["source", "destination", "merge_commit", "reason", "closed
 def test_a_disturbed_pull_request_is_read_or_malformed(changed: dict[str, Any]) -> None:
     try:
         pr = pull_request(**changed)
-    except translate.Malformed:
+    except shape.Malformed:
         return
     assert pr.state in translate.STATES

@@ -27,7 +27,6 @@ def words(raw: object) -> str:
 
 
 def _plan(plan: Answer) -> str:
-    totals = plan["totals"]
     lines = [f"## {words(plan['sync'])}", "", f"Plan {code(plan['digest'])} at {plan['at']}."]
     if plan["adoption"]:
         lines += ["", "**In adoption:** nothing is written before `syncd apply`."]
@@ -36,14 +35,14 @@ def _plan(plan: Answer) -> str:
         lines += [f"- {words(one)}" for one in plan["refused"]["largest"]]
     for record in plan["records"]:
         lines += ["", f"### {code(render.heading(record))}", "", *_record(record)]
-    lines += ["", ", ".join(f"{number} {key}" for key, number in totals.items()) + "."]
+    lines += ["", render.totals(plan["totals"])]
     return "\n".join(lines) + "\n"
 
 
 def _record(record: Answer) -> list[str]:
     lines = [f"- note: {words(record['note'])}"] if record["note"] else []
     lines += [
-        f"- {one['side']} **{words(one['what'])}**: {code(render.old_to_new(one))} (owner {one['owner']}): "
+        f"- {one['side']} **{words(one['what'])}**: {code(render.old_to_new(one))} (owner {words(one['owner'])}): "
         f"{words(one['reason'])}"
         for one in record["changes"]
     ]

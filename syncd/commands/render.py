@@ -44,7 +44,7 @@ def _plan(plan: Answer) -> str:
         lines.append(f"  If that is meant: syncd apply {escape.text(plan['digest'])} --accept mass-change")
     for record in plan["records"]:
         lines += ["", *_record(record)]
-    lines += ["", _totals(plan["totals"])]
+    lines += ["", totals(plan["totals"])]
     return "\n".join(lines) + "\n"
 
 
@@ -68,7 +68,7 @@ def _record(record: Answer) -> list[str]:
             change["side"],
             escape.text(change["what"]),
             old_to_new(change),
-            f"owner {change['owner']}",
+            f"owner {escape.text(change['owner'])}",
             escape.text(change["reason"]) + (" (not accepted yet)" if change["adoption"] else ""),
         ]
         for change in record["changes"]
@@ -92,15 +92,16 @@ def _record(record: Answer) -> list[str]:
     return lines
 
 
-def _totals(totals: Mapping[str, int]) -> str:
-    if not any(value for key, value in totals.items() if key != "records"):
-        return f"{_count(totals['records'], 'record')}, nothing to do."
-    parts = [_count(totals["writes"], "write"), _count(totals["actions"], "action")]
+def totals(counts: Mapping[str, int]) -> str:
+    """The last line of a plan."""
+    if not any(value for key, value in counts.items() if key != "records"):
+        return f"{_count(counts['records'], 'record')}, nothing to do."
+    parts = [_count(counts["writes"], "write"), _count(counts["actions"], "action")]
     parts += [
-        f"{totals[key]} {word}"
+        f"{counts[key]} {word}"
         for key, word in (("conflicts", "in conflict"), ("pending", "pending"), ("held", "held"))
     ]
-    return f"{_count(totals['records'], 'record')}: {', '.join(parts)}."
+    return f"{_count(counts['records'], 'record')}: {', '.join(parts)}."
 
 
 def _count(number: int, word: str) -> str:
@@ -219,7 +220,7 @@ def journal(answer: Answer) -> str:
             row["side"],
             escape.text(row["place"]) or escape.text(row["kind"]),
             escape.change(row["before"], row["after"]),
-            f"owner {row['owner']}",
+            f"owner {escape.text(row['owner'])}",
             row["state"],
             escape.text(row["error"] or row["reason"]),
         ]

@@ -6,8 +6,6 @@ reachable from it (`prs.clear()` would empty our list). So its tokens are read h
 quantifiers, listed filters and tests, no methods (reference/reliability.md SP13).
 """
 
-import ast
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +13,7 @@ from datetime import datetime
 from syncd.model.work import List
 from syncd.spec.attributes import ATTRIBUTES, BY_LIST, NOT_YET, PRIMARIES, Attribute, Kind
 from syncd.spec.nearest import did_you_mean, listed
+from syncd.spec.tokens import Token, segments, unquote, words
 
 LISTS = {members.value: members for members in List}
 TEXTS = ("record_id", "name", "status", "today", "now")
@@ -78,27 +77,9 @@ STATEMENTS = frozenset({"elif", "else", "endfor", "endif", "for", "if", "set"})
 _KEYWORDS = frozenset(
     {"False", "None", "True", "and", "elif", "else", "false", "if", "in", "is", "none", "not", "or", "true"}
 )
-_TOKEN = re.compile(
-    r"\s*(?:(?P<string>\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*')|(?P<number>\d[\w.]*)|(?P<name>[^\W\d]\w*)"
-    r"|(?P<sign>==|!=|<=|>=|//|\*\*|[^\s\w]))",
-    re.DOTALL,
-)
-# Atomic groups: a text is one step, never tried again letter by letter.
-_SEGMENT = re.compile(
-    r"\{#.*?#\}|(?P<open>\{\{|\{%)[-+]?(?P<code>(?>\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|.)*?)[-+]?(?:\}\}|%\})",
-    re.DOTALL,
-)
 _COMPARISONS = frozenset({"<", "<=", ">", ">="})
 _ENDS = frozenset({"", "and", "or", "if", "else", ")"})
 _BEGINS = frozenset({"", "and", "or", "not", "if", "else", "("})
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One word of an expression; `kind` is string, number, name or sign."""
-
-    kind: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +107,14 @@ class Usage:
 def read_expression(source: str) -> Usage:
     """What a single expression uses; MiniJinja must have parsed it already."""
     usage = Usage()
-    _Reader(usage, {}).read(list(_tokens(source)))
+    _Reader(usage, {}).read(list(words(source)))
     return usage
 
 
 def read_template(source: str) -> Usage:
     """What a template uses; MiniJinja must have parsed it already."""
     usage = Usage()
-    statements: list[tuple[bool, list[Token]]] = []
-    for match in _SEGMENT.finditer(source):
-        if match["open"]:
-            statements.append((match["open"] == "{%", list(_tokens(match["code"]))))
+    statements = list(segments(source))
     local: dict[str, List | None] = {"loop": None}
     for is_statement, tokens in statements:
         if is_statement:
@@ -145,12 +123,6 @@ def read_template(source: str) -> Usage:
     for is_statement, tokens in statements:
         reader.read(_body(tokens) if is_statement else tokens)
     return usage
-
-
-def _tokens(source: str) -> Iterator[Token]:
-    for match in _TOKEN.finditer(source):
-        kind = match.lastgroup or "sign"
-        yield Token(kind, match[kind])
 
 
 def _bind(tokens: Sequence[Token], local: dict[str, List | None], usage: Usage) -> None:
@@ -201,7 +173,7 @@ class _Reader:
             before, after = self._text(index - 1), self._text(index + 1)
             if token.kind == "name":
                 self._name(index, token.text, before, after)
-            elif after == "(" and token.text in (")", "]"):
+            elif after == "(" and (token.kind != "sign" or token.text in (")", "]", "}")):
                 self._refuse("the outcome of an expression cannot be called")
             elif token.text in ("]", ")") and after == "." and self._kind(index + 2) == "name":
                 self._element_attribute(self._text(index + 2))
@@ -217,7 +189,7 @@ class _Reader:
         return self.tokens[index].kind if 0 <= index < len(self.tokens) else ""
 
     def _literal(self, index: int) -> str:
-        return _unquote(self.tokens[index].text)
+        return unquote(self.tokens[index].text)
 
     def _refuse(self, problem: str) -> None:
         if problem not in self.usage.problems:
@@ -400,7 +372,7 @@ class _Reader:
             if entry.kind not in kind:
                 self._refuse(f"{entry.name} is of type {entry.kind.value}; {token.text} never matches")
             elif token.kind == "string":
-                self._allowed(entry, _unquote(token.text))
+                self._allowed(entry, unquote(token.text))
 
     def _clock(self, index: int, name: str) -> None:
         """Note when `now` or `today` may change the outcome, if it is compared plainly with something."""
@@ -440,12 +412,3 @@ def _is_moment(literal: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _unquote(quoted: str) -> str:
-    """The text of a string token. MiniJinja's escapes are those of JSON, which Python's literals read alike."""
-    try:
-        decoded = ast.literal_eval(quoted.replace("\n", "\\n"))
-    except (SyntaxError, ValueError):
-        return quoted[1:-1]
-    return str(decoded)

@@ -165,7 +165,20 @@ def test_every_problem_of_an_expression_is_told_at_once() -> None:
 
 def test_an_expression_cannot_change_what_it_is_given() -> None:
     """MiniJinja reaches Python's own methods; the closed grammar is what keeps `prs.clear()` out."""
-    for attempt in ("prs.clear()", "prs[0].clear()", "prs[0]['clear']()", "(prs).clear()", "prs | first.clear()"):
+    attempts = (
+        "prs.clear()",
+        "prs[0].clear()",
+        "prs.0.clear()",
+        "prs[0]['clear']()",
+        "(prs).clear()",
+        "prs | first.clear()",
+        "[prs][0].clear()",
+        "{'a': prs}.a.clear()",
+        "{'a': prs.clear}['a']()",
+        "1.clear()",
+        "'x'()",
+    )
+    for attempt in attempts:
         with pytest.raises(expression.ExpressionError):
             expression.parse(attempt)
 
@@ -201,6 +214,8 @@ def test_fuel_ends_a_template_that_runs_on() -> None:
         ("'日本' | slug", ""),
         ("none | slug", ""),
         ("'a b c' | slug(3)", "a-b"),
+        ("0x10 + 1_0 + 0b11", 29),
+        ("1.5e2 | int", 150),
         ("'añb' | truncate_bytes(2)", "a"),
         ("'añb' | truncate_bytes(3)", "añ"),
         ("now | date == '2026-11-21' or true", None),
@@ -210,7 +225,7 @@ def test_fuel_ends_a_template_that_runs_on() -> None:
         ("'[x] title' | strip_prefix('[x] ')", "title"),
     ],
 )
-def test_our_filters(source: str, outcome: str | None) -> None:
+def test_our_filters(source: str, outcome: str | int | None) -> None:
     if outcome is None:
         with pytest.raises(expression.ExpressionError):
             expression.parse(source)

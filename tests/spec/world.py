@@ -1,5 +1,6 @@
 """The base, the workspace and the shortest spec that tests of this room share; SPEC section 2 has the same names."""
 
+import json
 from pathlib import Path
 
 from syncd import errors
@@ -104,3 +105,8 @@ def shown(problems: tuple[errors.Problem, ...], folder: Path) -> str:
         lines.append(f"{place}  {found.key}{got}".rstrip() + ("  (warning)" if found.warning else ""))
         lines.append("    " + found.expected.replace(str(folder), "FOLDER"))
     return "\n".join(lines) + "\n"
+
+
+def quoted(text: str) -> str:
+    """A text as TOML writes it."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

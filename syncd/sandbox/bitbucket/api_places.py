@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from syncd.sandbox.bitbucket import query, render_work
-from syncd.sandbox.bitbucket.call import Call, Reply, flag, inner
+from syncd.sandbox.bitbucket.call import Call, Reply, flag, inner, text
 from syncd.sandbox.bitbucket.errors import ApiError, forbidden, gone, invalid, missing, no_api, unauthorised
 from syncd.sandbox.bitbucket.render import Json, Renderer, link
 from syncd.sandbox.bitbucket.repositories import rename_repository
@@ -76,7 +76,7 @@ def change_repository(call: Call, workspace: str, name: str) -> Reply:
     """`PUT /repositories/{workspace}/{repo}`: name (and with it the slug) and description."""
     repository, body = call.repository(workspace, name), call.json()
     call.require_admin(repository.workspace)
-    rename_repository(call.act, repository, name=body.get("name"), description=body.get("description"))
+    rename_repository(call.act, repository, name=text(body, "name") or None, description=text(body, "description"))
     return call.single(repository, call.to.repository)
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from syncd.sandbox.bitbucket import graph, paging, query, render_work, talk, work
-from syncd.sandbox.bitbucket.call import Call, Reply, flag, inner
+from syncd.sandbox.bitbucket.call import Call, Reply, flag, inner, text
 from syncd.sandbox.bitbucket.errors import ApiError, invalid, missing
 from syncd.sandbox.bitbucket.render import Json
 from syncd.sandbox.bitbucket.routing import Route
@@ -176,7 +176,7 @@ def change(call: Call, workspace: str, name: str, number: str) -> Reply:
         wanted["draft"] = flag(body, "draft", False)
     destination = inner(body, "destination", "branch", "name")
     if destination is not None:
-        wanted["destination"] = destination
+        wanted["destination"] = _text(destination, "destination")
     work.update(call.act, pr, wanted)
     return _single(call, pr)
 
@@ -186,16 +186,16 @@ def merge(call: Call, workspace: str, name: str, number: str) -> Reply:
     repository = call.repository(workspace, name)
     pr = call.pull_request(repository, number)
     body = call.json()
-    message = body.get("message")
-    if isinstance(message, str) and len(message.encode()) > MESSAGE_BYTES_MAX:
+    message, strategy = text(body, "message"), text(body, "merge_strategy")
+    if message is not None and len(message.encode()) > MESSAGE_BYTES_MAX:
         raise invalid("message", "The message is longer than 128 KiB.")
+    close = flag(body, "close_source_branch", pr.close_source_branch)
     outcome, call.world.next_merge = call.world.next_merge, None
     if outcome == "409":
         raise ApiError(409, "A ref involved in this merge has been moved. Try again.")
     if outcome == "555_lost":
         raise ApiError(555, "The merge timed out.")
-    strategy = body.get("merge_strategy")
-    work.merge(call.act, pr, strategy=strategy, message=message, close=body.get("close_source_branch"))
+    work.merge(call.act, pr, strategy=strategy, message=message, close=close)
     if outcome == "555_done":
         raise ApiError(555, "The merge timed out.")
     if outcome == "202" or call.parameters.get("async") == "true":

@@ -162,6 +162,14 @@ def flag(body: Mapping[str, Any], name: str, default: bool) -> bool:
     return value
 
 
+def text(body: Mapping[str, Any], name: str) -> str | None:
+    """A string of a request body; null counts as absent, anything else is a 400."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ApiError(400, f"{name}: expected a string", fields={name: ["expected a string"]})
+    return value
+
+
 def inner(body: Mapping[str, Any], *path: str) -> Any:
     """A nested value of a request body, or None."""
     found: Any = body

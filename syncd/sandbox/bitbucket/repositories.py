@@ -19,6 +19,8 @@ def rename_repository(
     """Give a repository another name, and with it another slug and addresses, or another description; the UUID stays."""
     before = (repository.name, repository.full_name, repository.description)
     slug = repository.slug if name is None else slug_of(name)
+    if not slug:
+        raise ApiError(400, "name: A name with letters or digits is required.")
     home = repository.workspace.repositories
     if slug != repository.slug and slug in home:
         raise ApiError(400, "Repository with this Slug and Owner already exists.")

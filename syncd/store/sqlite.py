@@ -1,0 +1,567 @@
+"""
+`ports.Store` on one SQLite file: each method one transaction of the one writing connection.
+
+After a commit that failed nobody knows what is on the disk: the store is then failed, and every later call says so until
+the state is opened again (reliability.md I32, ST03). What fails before the commit was undone and may be tried again.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from syncd import errors
+from syncd.model.change import AgreedKey, Conflict, Side
+from syncd.model.event import Delivery, DirtyWork, Endpoint
+from syncd.model.ids import EndpointId, FieldId, OperationId, RecordId, RepositoryId, RunId, SyncName
+from syncd.model.schema import Repository
+from syncd.model.situation import Hold
+from syncd.model.work import Branch, Build, Commit, Deployment, PullRequest
+from syncd.ports import (
+    Arrived,
+    DirtyRecord,
+    DirtyWorkMark,
+    Disposition,
+    Ended,
+    JournalEntry,
+    KnownRecord,
+    Lane,
+    LinkedWork,
+    Operation,
+    QueueCounts,
+    RecordCommit,
+    Remembered,
+    RepositoryView,
+    RunRow,
+)
+from syncd.store import (
+    agreed,
+    columns,
+    database,
+    endpoints,
+    holds,
+    inbox,
+    journal,
+    linked,
+    texts,
+    work,
+)
+from syncd.store import dirty as dirty_keys
+from syncd.store import records as record_rows
+from syncd.store.columns import Connection, sqlite3
+
+# SQLite's primary result codes, by what they mean for us (sqlite.org/rescode.html).
+_FULL = 13
+_BUSY = frozenset({5, 6})
+# I/O error, corrupt, cannot open, not a database, read-only: the file or the disk is not to be trusted any more.
+_UNTRUSTED = frozenset({8, 10, 11, 14, 26})
+
+
+class SqliteStore:
+    """
+    The state. May be called from several threads; calls wait for each other.
+
+    Use `open` or `in_memory`.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        path: Path | None = None,
+        lock: database.Lock | None = None,
+        reader: bool = False,
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._lock = lock
+        self._reader = reader
+        self._one_at_a_time = RLock()
+        self._failed = ""
+
+    # -------------------------------------------------------------------------------------------- opening, closing
+
+    @classmethod
+    def open(
+        cls, path: Path | str, *, lock: bool = True, connect: Callable[[str], Connection] = database.connect
+    ) -> "SqliteStore":
+        """
+        Open the state file, or make it.
+
+        Args:
+            lock: hold the state's lock and write. Without it the store only reads, beside the process that writes.
+            connect: makes the connection; tests wrap it to let statements fail.
+
+        Raises:
+            StateInUse: another process writes it.
+            StoreError: it is damaged, of another program, or of a newer syncd.
+        """
+        file = Path(path)
+        if not lock:
+            return cls(database.open_reader(file, connect), path=file, reader=True)
+        held = database.Lock(file)
+        try:
+            return cls(database.open_file(file, connect), path=file, lock=held)
+        except errors.StoreError:
+            held.release()
+            raise
+
+    @classmethod
+    def in_memory(
+        cls, image: bytes | None = None, *, connect: Callable[[str], Connection] = database.connect
+    ) -> "SqliteStore":
+        """A state in memory, empty or as it was when `image` was taken. Claims are free, as after a restart."""
+        return cls(database.open_memory(_empty_image() if image is None else image, connect))
+
+    def image(self) -> bytes:
+        """The whole state as committed, for `in_memory`."""
+        with self._reading() as db:
+            return db.serialize()
+
+    def backup(self, target: Path) -> None:
+        """Copy the state into a file of its own, without stopping. Raises StoreError when it cannot be written there."""
+        with self._one_at_a_time:
+            self._require_sound()
+            database.backup(self._connection, target)
+
+    def close(self) -> None:
+        """Checkpoint and close; the lock is free then. Closing twice is fine."""
+        with self._one_at_a_time:
+            try:
+                if self._lock is not None and not self._failed:
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except sqlite3.ProgrammingError:
+                # Closed already.
+                return
+            except sqlite3.Error as error:
+                raise self._trouble(error) from error
+            finally:
+                self._connection.close()
+                if self._lock is not None:
+                    self._lock.release()
+
+    @property
+    def failed(self) -> str:
+        return self._failed
+
+    # ------------------------------------------------------------------------------------------------ transactions
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """One writing transaction, durable when the block was left."""
+        if self._reader:
+            raise errors.StoreError(
+                f"{self._path} was opened for reading only", next_step="write through the running daemon, or stop it"
+            )
+        with self._transaction("BEGIN IMMEDIATE") as db:
+            yield db
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """One reading transaction: all statements see the same state."""
+        with self._transaction("BEGIN") as db:
+            yield db
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Connection]:
+        with self._one_at_a_time:
+            self._require_sound()
+            through = False
+            try:
+                self._connection.execute(begin)
+                yield self._connection
+                through = True
+            except sqlite3.Error as error:
+                raise self._trouble(error) from error
+            finally:
+                if not through:
+                    self._roll_back()
+            self._commit()
+
+    def _commit(self) -> None:
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            if _code(error) != _FULL:
+                # Never try an fsync again and go on: the page cache may have dropped what it could not write.
+                self._failed = f"a commit failed: {error}"
+            raise self._trouble(error) from error
+
+    def _roll_back(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            self._failed = f"a transaction could not be undone: {error}"
+
+    def _require_sound(self) -> None:
+        if self._failed:
+            raise self._broken(self._failed)
+
+    def _trouble(self, error: sqlite3.Error) -> errors.StoreError:
+        """The error in our words. What says that the file cannot be trusted fails the store."""
+        code = _code(error)
+        if code in _UNTRUSTED and not self._failed:
+            self._failed = str(error)
+        if self._failed:
+            return self._broken(self._failed)
+        if code == _FULL:
+            return errors.StoreError(
+                f"no space is left for {self._name()}", next_step="free space on its disk; syncd goes on by itself then"
+            )
+        if code in _BUSY:
+            return errors.StoreError(
+                f"{self._name()} is locked by another program ({error})",
+                next_step="close whatever has it open (sqlite3, a backup); syncd tries again by itself",
+            )
+        return errors.StoreError(
+            f"{self._name()} refused a statement: {error}", next_step="report this as a bug of syncd"
+        )
+
+    def _broken(self, why: str) -> errors.StoreError:
+        return errors.StoreError(
+            f"{self._name()} cannot be trusted any more: {why}",
+            next_step="look at the disk (dmesg, df), then start syncd again: it checks the file",
+        )
+
+    def _name(self) -> str:
+        return "the state" if self._path is None else str(self._path)
+
+    # -------------------------------------------------------------------------------------------------- deliveries
+
+    def save_deliveries(self, arrived: Sequence[Arrived]) -> tuple[int, ...]:
+        with self._writing() as db:
+            return inbox.save(db, arrived)
+
+    def load_deliveries(self, limit: int) -> tuple[Delivery, ...]:
+        with self._reading() as db:
+            return inbox.load(db, limit)
+
+    def save_processed(
+        self,
+        processed: Sequence[tuple[int, Disposition, str]],
+        dirty: Sequence[tuple[DirtyWork, datetime | None]],
+        pinged: Sequence[EndpointId],
+        now: datetime,
+        not_before: datetime,
+    ) -> None:
+        with self._writing() as db:
+            inbox.process(db, processed)
+            dirty_keys.mark_work(db, dirty, now, not_before)
+            endpoints.save_pinged(db, pinged)
+
+    # -------------------------------------------------------------------------------------------------- dirty keys
+
+    def mark_records(
+        self, sync: SyncName, records: Sequence[RecordId], lane: Lane, now: datetime, not_before: datetime
+    ) -> None:
+        with self._writing() as db:
+            dirty_keys.mark_records(db, sync, records, lane, now, not_before)
+
+    def mark_work(
+        self, dirty: Sequence[tuple[DirtyWork, datetime | None]], now: datetime, not_before: datetime
+    ) -> None:
+        with self._writing() as db:
+            dirty_keys.mark_work(db, dirty, now, not_before)
+
+    def claim_records(self, sync: SyncName, now: datetime, limit: int) -> tuple[DirtyRecord, ...]:
+        with self._writing() as db:
+            return dirty_keys.claim_records(db, sync, now, limit)
+
+    def claim_work(self, repositories: Sequence[RepositoryId], now: datetime, limit: int) -> tuple[DirtyWorkMark, ...]:
+        with self._writing() as db:
+            return dirty_keys.claim_work(db, repositories, now, limit)
+
+    def release_records(
+        self, keys: Sequence[DirtyRecord], not_before: datetime, *, failed: bool, error: str = ""
+    ) -> None:
+        with self._writing() as db:
+            dirty_keys.release_records(db, keys, not_before, failed=failed, error=error)
+
+    def release_work(
+        self, marks: Sequence[DirtyWorkMark], not_before: datetime, *, failed: bool, error: str = ""
+    ) -> None:
+        with self._writing() as db:
+            dirty_keys.release_work(db, marks, not_before, failed=failed, error=error)
+            if failed:
+                work.save_trouble(db, [mark.work.repository for mark in marks], error)
+
+    def next_due(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> datetime | None:
+        with self._reading() as db:
+            return dirty_keys.next_due(db, sync, repositories)
+
+    # ------------------------------------------------------------------------------------------- the mirror of work
+
+    def load_repositories(self, ids: Sequence[RepositoryId]) -> tuple[RepositoryView, ...]:
+        with self._reading() as db:
+            return work.load_repositories(db, ids)
+
+    def save_repository(self, repository: Repository) -> None:
+        with self._writing() as db:
+            work.save_repository(db, repository)
+
+    def save_trouble(self, repository: RepositoryId, trouble: str) -> None:
+        with self._writing() as db:
+            work.save_trouble(db, [repository], trouble)
+
+    def save_work(
+        self,
+        repository: RepositoryId,
+        *,
+        pull_requests: Sequence[PullRequest] = (),
+        branches: Sequence[Branch] = (),
+        branches_gone: Sequence[str] = (),
+        commits: Sequence[Commit] | Mapping[str, Sequence[Commit]] = (),
+        builds: Mapping[str, Sequence[Build]] | None = None,
+        deployments: Sequence[Deployment] = (),
+        links: Mapping[str, Sequence[RecordId]] | None = None,
+        done: Sequence[DirtyWorkMark] = (),
+        listed_at: datetime | None = None,
+        branches_complete: bool = False,
+    ) -> frozenset[RecordId]:
+        changed = work.Changed()
+        with self._writing() as db:
+            work.save_pull_requests(db, repository, pull_requests, changed)
+            work.save_branches(db, repository, branches, branches_gone, changed, complete=branches_complete)
+            by_object = work.commits_by_object(pull_requests, branches, commits)
+            work.save_commits(db, repository, by_object, changed)
+            work.save_builds(db, repository, builds or {}, changed)
+            work.save_deployments(db, repository, deployments, changed)
+            work.save_evidence(db, repository, links or {}, changed)
+            if done:
+                dirty_keys.done_work(db, done)
+            if done or listed_at is not None:
+                work.save_listed(db, repository, listed_at)
+            return work.records_of_changes(db, repository, changed)
+
+    def load_pull_requests(
+        self, repository: RepositoryId, numbers: Sequence[int] | None = None
+    ) -> tuple[PullRequest, ...]:
+        with self._reading() as db:
+            return work.load_pull_requests(db, repository, numbers)
+
+    def load_branches(self, repository: RepositoryId) -> tuple[Branch, ...]:
+        with self._reading() as db:
+            return work.load_branches(db, repository)
+
+    def load_work(
+        self, sync: SyncName, records: Sequence[RecordId], repositories: Sequence[RepositoryId]
+    ) -> Mapping[RecordId, LinkedWork]:
+        with self._reading() as db:
+            return linked.load(db, sync, records, repositories)
+
+    # ----------------------------------------------------------------------------------------------------- records
+
+    def load_remembered(self, sync: SyncName, records: Sequence[RecordId]) -> Mapping[RecordId, Remembered]:
+        with self._reading() as db:
+            return record_rows.load_remembered(db, sync, records)
+
+    def load_known(self, sync: SyncName) -> Mapping[RecordId, KnownRecord]:
+        with self._reading() as db:
+            return record_rows.load_known(db, sync)
+
+    def save_absent(self, sync: SyncName, missing: Sequence[RecordId], present: Sequence[RecordId]) -> None:
+        with self._writing() as db:
+            record_rows.save_absent(db, sync, missing, present)
+
+    def save_edits(self, sync: SyncName, edits: Sequence[tuple[RecordId, FieldId, datetime]]) -> None:
+        with self._writing() as db:
+            agreed.save_edits(db, sync, edits)
+
+    # -------------------------------------------------------------------------------------------------------- runs
+
+    def save_intents(self, run: RunRow, operations: Sequence[Operation], entries: Sequence[JournalEntry]) -> None:
+        with self._writing() as db:
+            journal.save_intents(db, run, operations, entries)
+
+    def save_sent(self, operations: Sequence[OperationId], now: datetime) -> None:
+        with self._writing() as db:
+            journal.save_sent(db, operations, now)
+
+    def commit(self, sync: SyncName, commits: Sequence[RecordCommit], ended: Sequence[Ended], now: datetime) -> None:
+        with self._writing() as db:
+            journal.save_ended(db, ended)
+            record_rows.save(db, sync, commits)
+            agreed.save(db, "agreed", sync, [(one.record, change) for one in commits for change in one.agreements])
+            agreed.save(db, "tolerated", sync, [(one.record, change) for one in commits for change in one.tolerations])
+            _each(db, record_rows.save_links, sync, [change for one in commits for change in one.links])
+            _each(
+                db, holds.close_conflicts, sync, [(one.record, key) for one in commits for key in one.conflicts_closed]
+            )
+            _each(db, holds.save_conflicts, sync, [change for one in commits for change in one.conflicts])
+            _each(db, record_rows.save_made, sync, [(one.record, change) for one in commits for change in one.made])
+            edits = [edit for one in commits for edit in one.foreign_edits]
+            if edits:
+                journal.save_foreign_edits(db, sync, edits, now)
+            dirty_keys.finish_records(db, sync, commits, now)
+            gone = [one.record for one in commits if one.gone]
+            _each(db, record_rows.forget, sync, gone)
+            _each(db, dirty_keys.forget_records, sync, gone)
+
+    def save_run_end(self, run: RunId, now: datetime) -> None:
+        with self._writing() as db:
+            journal.save_run_end(db, run, now)
+
+    def load_unfinished(self, sync: SyncName) -> tuple[Operation, ...]:
+        with self._reading() as db:
+            return journal.load_unfinished(db, sync)
+
+    def save_looked(self, operation: OperationId) -> None:
+        with self._writing() as db:
+            journal.save_looked(db, operation)
+
+    def load_recent_changes(self, sync: SyncName, since: datetime) -> tuple[tuple[RecordId, datetime, int], ...]:
+        with self._reading() as db:
+            return journal.load_recent(db, sync, since)
+
+    def load_journal(
+        self,
+        *,
+        sync: SyncName | None = None,
+        record: RecordId | None = None,
+        run: RunId | None = None,
+        after: int = 0,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> tuple[JournalEntry, ...]:
+        with self._reading() as db:
+            return journal.load(db, sync=sync, record=record, run=run, after=after, limit=limit, newest=newest)
+
+    def save_race(self, sync: SyncName, sequence: int, overwritten: str) -> None:
+        with self._writing() as db:
+            journal.save_race(db, sync, sequence, overwritten)
+
+    def load_runs(self, sync: SyncName | None, limit: int) -> tuple[RunRow, ...]:
+        with self._reading() as db:
+            return journal.load_runs(db, sync, limit)
+
+    # ------------------------------------------------------------------------------------------- people's decisions
+
+    def load_accepted(self, sync: SyncName) -> frozenset[str]:
+        with self._reading() as db:
+            return holds.load_accepted(db, sync)
+
+    def save_accepted(self, sync: SyncName, fingerprints: frozenset[str], now: datetime) -> None:
+        with self._writing() as db:
+            holds.save_accepted(db, sync, fingerprints, now)
+
+    def save_hold(self, sync: SyncName, hold: Hold) -> None:
+        with self._writing() as db:
+            holds.save(db, sync, hold)
+
+    def delete_hold(self, sync: SyncName, record: RecordId, field: FieldId | None) -> bool:
+        with self._writing() as db:
+            return holds.delete(db, sync, record, field)
+
+    def load_holds(self, sync: SyncName) -> tuple[Hold, ...]:
+        with self._reading() as db:
+            return holds.load(db, sync)
+
+    def load_conflicts(self, sync: SyncName) -> tuple[Conflict, ...]:
+        with self._reading() as db:
+            return holds.load_conflicts(db, sync)
+
+    def save_resolution(self, sync: SyncName, record: RecordId, key: AgreedKey, winner: Side, now: datetime) -> bool:
+        with self._writing() as db:
+            return holds.resolve(db, sync, record, key, winner, now)
+
+    def save_acceptance_once(self, sync: SyncName, plan: str) -> None:
+        with self._writing() as db:
+            holds.save_once(db, sync, plan)
+
+    def take_acceptance_once(self, sync: SyncName, plan: str) -> bool:
+        with self._writing() as db:
+            return holds.take_once(db, sync, plan)
+
+    # --------------------------------------------------------------------------------------------------- endpoints
+
+    def save_endpoint(self, endpoint: Endpoint, secret: str | None) -> None:
+        with self._writing() as db:
+            endpoints.save(db, endpoint, secret)
+
+    def load_endpoints(self) -> tuple[Endpoint, ...]:
+        with self._reading() as db:
+            return endpoints.load(db)
+
+    def load_secret(self, endpoint: EndpointId) -> str:
+        with self._reading() as db:
+            return endpoints.load_secret(db, endpoint)
+
+    def save_changes(
+        self,
+        endpoint: EndpointId,
+        cursor: int,
+        marks: Mapping[SyncName, Sequence[RecordId]],
+        now: datetime,
+        not_before: datetime,
+        *,
+        edits: Sequence[tuple[SyncName, RecordId, FieldId, datetime]] = (),
+    ) -> None:
+        with self._writing() as db:
+            endpoints.save_cursor(db, endpoint, cursor)
+            for sync, marked in sorted(marks.items()):
+                if marked:
+                    dirty_keys.mark_records(db, sync, marked, Lane.EDIT, now, not_before)
+            for sync in sorted({edit[0] for edit in edits}):
+                agreed.save_edits(db, sync, [edit[1:] for edit in edits if edit[0] == sync])
+
+    def take_pinged(self) -> frozenset[EndpointId]:
+        with self._writing() as db:
+            return endpoints.take_pinged(db)
+
+    # ---------------------------------------------------------------------------------------------------- the rest
+
+    def load_text(self, key: str) -> str | None:
+        with self._reading() as db:
+            return texts.load(db, key)
+
+    def save_text(self, key: str, text: str) -> None:
+        with self._writing() as db:
+            texts.save(db, key, text)
+
+    def load_ledger(self, budget: str) -> Mapping[str, Any] | None:
+        with self._reading() as db:
+            return texts.load_ledger(db, budget)
+
+    def save_ledgers(self, budgets: Mapping[str, Mapping[str, Any]]) -> None:
+        with self._writing() as db:
+            texts.save_ledgers(db, budgets)
+
+    def counts(self, sync: SyncName | None = None) -> QueueCounts:
+        with self._reading() as db:
+            return dirty_keys.counts(db, sync, inbox.count(db))
+
+    def states(self, sync: SyncName) -> Mapping[str, int]:
+        with self._reading() as db:
+            return record_rows.states(db, sync)
+
+    def purge(self, events_before: datetime, journal_before: datetime, limit: int) -> int:
+        with self._writing() as db:
+            gone = inbox.purge(db, columns.moment(events_before), limit)
+            return gone + journal.purge(db, columns.moment(journal_before), max(0, limit - gone))
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 when the error is not SQLite's own."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _each(
+    db: Connection, save: Callable[[Connection, SyncName, Any], None], sync: SyncName, changes: Sequence[Any]
+) -> None:
+    if changes:
+        save(db, sync, changes)
+
+
+@cache
+def _empty_image() -> bytes:
+    """An empty state, made once: a simulated start then costs no migration."""
+    connection = database.open_memory(None, database.connect)
+    try:
+        return connection.serialize()
+    finally:
+        connection.close()

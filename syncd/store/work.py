@@ -1,0 +1,357 @@
+"""The mirror: work as it was last read, and the evidence that ties each object of it to records."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from syncd.model.ids import RecordId, RepositoryId
+from syncd.model.schema import Repository
+from syncd.model.work import Branch, Build, Commit, Deployment, PullRequest
+from syncd.ports import RepositoryView
+from syncd.store import codec, columns
+from syncd.store.columns import Connection
+
+# Pull requests name their head by this many characters, builds theirs by 40 (reference/bitbucket.md 6.3).
+HEAD_CHARACTERS = 12
+
+PULL_REQUEST, BRANCH, DEPLOYMENT = "pr", "branch", "deployment"
+
+# An object of a repository: its kind and its name, "12" of a pull request.
+Object = tuple[str, str]
+
+
+# ----------------------------------------------------------------------------------------------------- repositories
+
+
+def load_repositories(db: Connection, ids: Sequence[RepositoryId]) -> tuple[RepositoryView, ...]:
+    """As `ports.Store.load_repositories`, ordered by id."""
+    rows = db.execute(
+        "SELECT body, listed_at, trouble,"
+        " (SELECT count(*) FROM dirty_work WHERE dirty_work.repository = repository.id)"
+        " FROM repository WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id",
+        {"ids": columns.array(ids)},
+    )
+    return tuple(
+        RepositoryView(
+            repository=codec.decode(Repository, body),
+            listed_at=columns.at_or_none(listed_at),
+            trouble=trouble,
+            unread=unread,
+        )
+        for body, listed_at, trouble, unread in rows.fetchall()
+    )
+
+
+def save_repository(db: Connection, repository: Repository) -> None:
+    """As `ports.Store.save_repository`."""
+    db.execute(
+        "INSERT INTO repository (id, body) VALUES (:id, :body) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+        {"id": repository.id, "body": codec.encode(repository)},
+    )
+
+
+def save_trouble(db: Connection, repositories: Iterable[RepositoryId], trouble: str) -> None:
+    """Why these could not be read; "" when they could."""
+    db.executemany(
+        "UPDATE repository SET trouble = :trouble WHERE id = :id",
+        [{"id": id, "trouble": columns.text(trouble)} for id in sorted(set(repositories))],
+    )
+
+
+def save_listed(db: Connection, repository: RepositoryId, listed_at: datetime | None) -> None:
+    """It could be read; completely, when `listed_at` says since when."""
+    db.execute(
+        "UPDATE repository SET trouble = '', listed_at = coalesce(:listed_at, listed_at) WHERE id = :id",
+        {"id": repository, "listed_at": columns.moment_or_none(listed_at)},
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- saving
+
+
+@dataclass(slots=True)
+class Changed:
+    """What of a repository a read changed, collected while it is saved."""
+
+    objects: set[Object] = field(default_factory=set)
+    heads: set[str] = field(default_factory=set)
+    records: set[RecordId] = field(default_factory=set)
+
+
+def head(commit: str) -> str:
+    """The part of a commit's hash that both spellings have."""
+    return commit[:HEAD_CHARACTERS]
+
+
+def save_pull_requests(db: Connection, repository: RepositoryId, read: Sequence[PullRequest], changed: Changed) -> None:
+    """Store those that are other than they were."""
+    stored = _bodies(db, "pull_request", "number", repository, [one.key.number for one in read])
+    rows = []
+    for one in read:
+        body = codec.encode(one)
+        if stored.get(one.key.number) == body:
+            continue
+        changed.objects.add((PULL_REQUEST, str(one.key.number)))
+        # A branch of a fork is not the branch of that name here.
+        own = one.source_repository == repository
+        rows.append(
+            {
+                "repository": repository,
+                "number": one.key.number,
+                "source_branch": columns.text(one.source_branch) if own else "",
+                "head": head(one.source_commit),
+                "body": body,
+            }
+        )
+    db.executemany(
+        "INSERT INTO pull_request (repository, number, source_branch, head, body)"
+        " VALUES (:repository, :number, :source_branch, :head, :body)"
+        " ON CONFLICT (repository, number) DO UPDATE SET"
+        " source_branch = excluded.source_branch, head = excluded.head, body = excluded.body",
+        rows,
+    )
+
+
+def save_branches(
+    db: Connection,
+    repository: RepositoryId,
+    read: Sequence[Branch],
+    gone: Sequence[str],
+    changed: Changed,
+    *,
+    complete: bool,
+) -> None:
+    """Store those that are other than they were, and forget those that are gone, their evidence and commits included."""
+    names = {columns.text(one.name) for one in read}
+    if complete:
+        stored = dict(db.execute("SELECT name, body FROM branch WHERE repository = :r", {"r": repository}).fetchall())
+        lost = set(stored) - names
+    else:
+        lost = {columns.text(name) for name in gone} - names
+        stored = _bodies(db, "branch", "name", repository, [*names, *lost])
+        lost &= set(stored)
+    rows = [{"repository": repository, "name": columns.text(one.name), "body": codec.encode(one)} for one in read]
+    rows = [row for row in rows if stored.get(row["name"]) != row["body"]]
+    changed.objects.update((BRANCH, row["name"]) for row in rows)
+    changed.objects.update((BRANCH, name) for name in lost)
+    db.executemany(
+        "INSERT INTO branch (repository, name, body) VALUES (:repository, :name, :body)"
+        " ON CONFLICT (repository, name) DO UPDATE SET body = excluded.body",
+        rows,
+    )
+    if lost:
+        changed.records |= _records_by_evidence(db, repository, {(BRANCH, name) for name in lost})
+        forgotten = [{"repository": repository, "kind": BRANCH, "name": name} for name in sorted(lost)]
+        db.executemany("DELETE FROM branch WHERE repository = :repository AND name = :name", forgotten)
+        for table in ("evidence", "linked_commit"):
+            db.executemany(
+                f"DELETE FROM {table} WHERE repository = :repository AND kind = :kind AND name = :name", forgotten
+            )
+
+
+def save_commits(
+    db: Connection, repository: RepositoryId, by_object: Mapping[Object, Sequence[Commit]], changed: Changed
+) -> None:
+    """Replace the commits of each of these objects."""
+    if not by_object:
+        return
+    stored: dict[Object, set[str]] = {}
+    for kind, name, hash in db.execute(
+        "SELECT c.kind, c.name, c.hash FROM json_each(:objects) AS o CROSS JOIN linked_commit AS c"
+        " ON c.repository = :repository AND c.kind = json_extract(o.value, '$[0]') AND c.name = json_extract(o.value, '$[1]')",
+        {"repository": repository, "objects": columns.array(sorted(by_object))},
+    ).fetchall():
+        stored.setdefault((kind, name), set()).add(hash)
+    for one, commits in sorted(by_object.items()):
+        if stored.get(one, set()) == {commit.hash for commit in commits}:
+            continue
+        changed.objects.add(one)
+        place = {"repository": repository, "kind": one[0], "name": one[1]}
+        db.execute("DELETE FROM linked_commit WHERE repository = :repository AND kind = :kind AND name = :name", place)
+        db.executemany(
+            "INSERT OR REPLACE INTO linked_commit (repository, kind, name, hash, body)"
+            " VALUES (:repository, :kind, :name, :hash, :body)",
+            [{**place, "hash": commit.hash, "body": codec.encode(commit)} for commit in commits],
+        )
+
+
+def commits_by_object(
+    pull_requests: Sequence[PullRequest],
+    branches: Sequence[Branch],
+    commits: Sequence[Commit] | Mapping[str, Sequence[Commit]],
+) -> Mapping[Object, Sequence[Commit]]:
+    """
+    The commits of each pull request and branch.
+
+    A mapping says it ("pr:12", "branch:name"). A plain sequence holds one run per head that was read, newest first: a run
+    belongs to the pull requests and branches whose head it begins with, and ends where the next begins.
+    """
+    if isinstance(commits, Mapping):
+        return {object_of(key): tuple(some) for key, some in commits.items()}
+    heads: dict[str, list[Object]] = {}
+    for one in pull_requests:
+        heads.setdefault(head(one.source_commit), []).append((PULL_REQUEST, str(one.key.number)))
+    for branch in branches:
+        heads.setdefault(head(branch.target_commit), []).append((BRANCH, columns.text(branch.name)))
+    found: dict[Object, dict[str, Commit]] = {}
+    objects: Sequence[Object] = ()
+    for commit in commits:
+        objects = heads.get(head(commit.hash), objects)
+        for object in objects:
+            found.setdefault(object, {})[commit.hash] = commit
+    return {object: tuple(some.values()) for object, some in found.items()}
+
+
+def save_builds(
+    db: Connection, repository: RepositoryId, builds: Mapping[str, Sequence[Build]], changed: Changed
+) -> None:
+    """Replace the builds of each of these commits, named by 12 or 40 characters."""
+    if not builds:
+        return
+    stored: dict[str, set[str]] = {}
+    for found, body in db.execute(
+        "SELECT head, body FROM build WHERE repository = :repository AND head IN (SELECT value FROM json_each(:heads))",
+        {"repository": repository, "heads": columns.array(head(commit) for commit in builds)},
+    ).fetchall():
+        stored.setdefault(found, set()).add(body)
+    for commit, read in sorted(builds.items()):
+        place = {"repository": repository, "head": head(commit)}
+        rows = [{**place, "hash": one.commit, "key": columns.text(one.key), "body": codec.encode(one)} for one in read]
+        if stored.get(place["head"], set()) == {row["body"] for row in rows}:
+            continue
+        changed.heads.add(place["head"])
+        db.execute("DELETE FROM build WHERE repository = :repository AND head = :head", place)
+        db.executemany(
+            "INSERT OR REPLACE INTO build (repository, head, hash, key, body)"
+            " VALUES (:repository, :head, :hash, :key, :body)",
+            rows,
+        )
+
+
+def save_deployments(db: Connection, repository: RepositoryId, read: Sequence[Deployment], changed: Changed) -> None:
+    """Store those that are other than they were."""
+    stored = _bodies(db, "deployment", "id", repository, [one.id for one in read])
+    rows = [{"repository": repository, "id": one.id, "body": codec.encode(one)} for one in read]
+    rows = [row for row in rows if stored.get(row["id"]) != row["body"]]
+    changed.objects.update((DEPLOYMENT, row["id"]) for row in rows)
+    db.executemany(
+        "INSERT INTO deployment (repository, id, body) VALUES (:repository, :id, :body)"
+        " ON CONFLICT (repository, id) DO UPDATE SET body = excluded.body",
+        rows,
+    )
+
+
+def save_evidence(
+    db: Connection, repository: RepositoryId, links: Mapping[str, Sequence[RecordId]], changed: Changed
+) -> None:
+    """Replace the evidence of these objects ("pr:12", "branch:name", "deployment:id")."""
+    wanted = {object_of(key): frozenset(records) for key, records in links.items()}
+    if not wanted:
+        return
+    stored: dict[Object, set[RecordId]] = {}
+    for kind, name, record in db.execute(
+        "SELECT e.kind, e.name, e.record FROM json_each(:objects) AS o CROSS JOIN evidence AS e"
+        " ON e.repository = :repository AND e.kind = json_extract(o.value, '$[0]') AND e.name = json_extract(o.value, '$[1]')",
+        {"repository": repository, "objects": columns.array(sorted(wanted))},
+    ).fetchall():
+        stored.setdefault((kind, name), set()).add(RecordId(record))
+    removed, added = [], []
+    for one, records in sorted(wanted.items()):
+        before = stored.get(one, set())
+        removed += [_evidence(repository, one, record) for record in sorted(before - records)]
+        added += [_evidence(repository, one, record) for record in sorted(records - before)]
+        if before != records:
+            changed.objects.add(one)
+            changed.records |= before | records
+    db.executemany(
+        "DELETE FROM evidence WHERE repository = :repository AND kind = :kind AND name = :name AND record = :record",
+        removed,
+    )
+    db.executemany(
+        "INSERT INTO evidence (repository, kind, name, record) VALUES (:repository, :kind, :name, :record)", added
+    )
+
+
+def object_of(key: str) -> Object:
+    """The object that a key of `links` names. Raises ValueError for one of no known kind."""
+    kind, separator, name = key.partition(":")
+    if not separator or kind not in (PULL_REQUEST, BRANCH, DEPLOYMENT):
+        raise ValueError(f'{key!r} names no work: expected "pr:12", "branch:name" or "deployment:id"')
+    return kind, columns.text(name)
+
+
+def records_of_changes(db: Connection, repository: RepositoryId, changed: Changed) -> frozenset[RecordId]:
+    """
+    The records that have any of what changed among their work.
+
+    A branch also belongs to the records of the pull requests it is the source of, a build to those of the pull requests
+    whose head it built; a remembered link counts like evidence.
+    """
+    if not changed.objects and not changed.heads:
+        return frozenset(changed.records)
+    branches = [name for kind, name in changed.objects if kind == BRANCH]
+    numbers = [int(name) for kind, name in changed.objects if kind == PULL_REQUEST]
+    found = db.execute(
+        "SELECT number FROM pull_request WHERE repository = :repository AND ("
+        " source_branch <> '' AND source_branch IN (SELECT value FROM json_each(:branches))"
+        " OR head <> '' AND head IN (SELECT value FROM json_each(:heads)))",
+        {"repository": repository, "branches": columns.array(branches), "heads": columns.array(changed.heads)},
+    ).fetchall()
+    numbers += [number for (number,) in found]
+    remembered = db.execute(
+        "SELECT record FROM link WHERE repository = :repository AND number IN (SELECT value FROM json_each(:numbers))",
+        {"repository": repository, "numbers": columns.array(numbers)},
+    ).fetchall()
+    objects = changed.objects | {(PULL_REQUEST, str(number)) for number in numbers}
+    return frozenset(
+        changed.records | {RecordId(record) for (record,) in remembered} | _records_by_evidence(db, repository, objects)
+    )
+
+
+def _records_by_evidence(db: Connection, repository: RepositoryId, objects: Iterable[Object]) -> set[RecordId]:
+    rows = db.execute(
+        "SELECT DISTINCT e.record FROM json_each(:objects) AS o CROSS JOIN evidence AS e"
+        " ON e.repository = :repository AND e.kind = json_extract(o.value, '$[0]') AND e.name = json_extract(o.value, '$[1]')",
+        {"repository": repository, "objects": columns.array(sorted(objects))},
+    )
+    return {RecordId(record) for (record,) in rows.fetchall()}
+
+
+def _evidence(repository: RepositoryId, one: Object, record: RecordId) -> dict[str, str]:
+    return {"repository": repository, "kind": one[0], "name": one[1], "record": columns.text(record)}
+
+
+def _bodies(db: Connection, table: str, column: str, repository: RepositoryId, keys: Sequence[Any]) -> dict[Any, str]:
+    """The stored lines of these objects, by their key."""
+    if not keys:
+        return {}
+    rows = db.execute(
+        f"SELECT {column}, body FROM {table}"
+        f" WHERE repository = :repository AND {column} IN (SELECT value FROM json_each(:keys))",
+        {"repository": repository, "keys": columns.array(keys)},
+    )
+    return dict(rows.fetchall())
+
+
+# --------------------------------------------------------------------------------------------------------- loading
+
+
+def load_pull_requests(
+    db: Connection, repository: RepositoryId, numbers: Sequence[int] | None
+) -> tuple[PullRequest, ...]:
+    """As `ports.Store.load_pull_requests`, by number."""
+    some = "" if numbers is None else " AND number IN (SELECT value FROM json_each(:numbers))"
+    rows = db.execute(
+        f"SELECT body FROM pull_request WHERE repository = :repository{some} ORDER BY number",
+        {"repository": repository, "numbers": columns.array(numbers or ())},
+    )
+    return tuple(codec.decode(PullRequest, body) for (body,) in rows.fetchall())
+
+
+def load_branches(db: Connection, repository: RepositoryId) -> tuple[Branch, ...]:
+    """As `ports.Store.load_branches`, by name."""
+    rows = db.execute(
+        "SELECT body FROM branch WHERE repository = :repository ORDER BY name", {"repository": repository}
+    )
+    return tuple(codec.decode(Branch, body) for (body,) in rows.fetchall())

@@ -704,7 +704,10 @@ class Store(Protocol):
         """One more look at an unknown operation found nothing: count it in `attempts`."""
 
     def load_recent_changes(self, sync: SyncName, since: datetime) -> tuple[tuple[RecordId, datetime, int], ...]:
-        """Records changed since then, each with when and how many values were emptied, for the guard."""
+        """
+        Records that the daemon changed by itself since then, each with when and how many values were emptied, for the
+        guard. Runs that a person asked for (`RunRow.by` "command") were that person's decision and do not count.
+        """
 
     def load_journal(
         self,

@@ -5,6 +5,7 @@ The one place where concrete classes meet: the only one that builds a client, op
 """
 
 import contextlib
+import hashlib
 import os
 import threading
 import time
@@ -27,7 +28,7 @@ from syncd.bitbucket import delivery as bitbucket_delivery
 from syncd.bitbucket import side as bitbucket_side
 from syncd.core import budget
 from syncd.flow import context as contexts
-from syncd.flow import control, gate, health, intake, keeper, worker
+from syncd.flow import control, health, intake, keeper, ledger, worker
 from syncd.model.event import Delivery, Endpoint, Event
 from syncd.model.ids import EndpointId, OperationId, RunId, SyncName
 from syncd.settings import Settings
@@ -136,7 +137,7 @@ class House:
         self._config = config
         self._environment = environment
         self._settings = settings
-        self._gates: dict[str, gate.BudgetGate] = {}
+        self.ledger = ledger.Ledger(store, outside.clock)
         self._locks: dict[SyncName, threading.RLock] = {}
         self._spec = load.load(config, environment)
         self.rules = self._resolve(self._spec)
@@ -198,7 +199,7 @@ class House:
             base_url=connection.url,
             base=connection.base,
             token=token,
-            gate=self._gate(f"airtable:{connection.name}", budget.airtable(connection.share, connection.month)),
+            gate=self.ledger.gate("airtable", airtable_budgets(connection, token)),
             clock=self.outside.clock,
             user_agent=USER_AGENT,
             adapter=self._adapter("airtable"),
@@ -210,7 +211,7 @@ class House:
             workspace=connection.workspace,
             token=self.secret(spec, connection.token),
             user=connection.user,
-            gate=self._gate(f"bitbucket:{connection.name}", budget.bitbucket(connection.share, connection.hour)),
+            gate=self.ledger.gate("bitbucket", [bitbucket_budget(connection)]),
             clock=self.outside.clock,
             user_agent=USER_AGENT,
             adapter=self._adapter("bitbucket"),
@@ -219,11 +220,6 @@ class House:
     def _adapter(self, service: str) -> BaseAdapter | None:
         made = self.outside.adapters.get(service)
         return made() if made is not None else None
-
-    def _gate(self, name: str, limits: Mapping[str, budget.Budget]) -> gate.BudgetGate:
-        if name not in self._gates:
-            self._gates[name] = gate.BudgetGate(name, limits, self.store, self.outside.clock)
-        return self._gates[name]
 
     def context(self, sync: rules.SyncRules) -> contexts.Context:
         """A sync's context with clients of its own, for one thread."""
@@ -267,19 +263,20 @@ class House:
         """The lock under which a sync is planned and written to."""
         return self._locks.setdefault(sync, threading.RLock())
 
-    def budgets(self) -> dict[str, dict[str, Any]]:
-        """Every budget as `GET /status` shows it."""
-        now = self.outside.clock.now()
-        return {name: shown for one in self._gates.values() for name, shown in one.status(now).items()}
-
-    def beats(self) -> int:
-        """How many requests all threads sent."""
-        return sum(one.charged for one in self._gates.values())
-
-    def save_ledgers(self) -> None:
-        """Remember every budget."""
-        for one in self._gates.values():
-            one.save()
+    def repair_time(self, sync: rules.SyncRules) -> budget.RepairTime:
+        """T of one sync, with its arithmetic (SPEC section 3, "Level, not edge")."""
+        states = self.store.states(sync.name)
+        sizes = budget.Sizes(
+            records=sum(count for state, count in states.items() if state != "linked"),
+            repositories=len(sync.repositories),
+        )
+        base = self.rules.airtable[sync.airtable]
+        return budget.repair_time(
+            sizes,
+            self.ledger.get(f"airtable base {base.base}"),
+            self.ledger.get(f"bitbucket {sync.bitbucket}"),
+            self.rules.daemon.compare_every,
+        )
 
     def purge(self) -> None:
         """Delete what was kept long enough."""
@@ -296,18 +293,18 @@ class House:
             contexts=found,
             efforts=efforts,
             paused=self.switch.scopes(),
-            budgets=self.budgets(),
+            budgets=self.ledger.status(),
             now=self.outside.clock.now(),
             version=VERSION,
             failed=failed,
             spec_problem=problem,
-            repair_times={one.name: gate.repair_time(one) for one in found} if not failed else None,
+            repair_times={} if failed else {one.name: self.repair_time(one.sync).time for one in found},
         )
 
     def close(self) -> None:
         """Save the ledgers and close the state."""
         with contextlib.suppress(errors.StoreError):
-            self.save_ledgers()
+            self.ledger.save()
         self.store.close()
 
     # ---------------------------------------------------------------------------------------------- deliveries
@@ -332,6 +329,20 @@ class House:
             for one in source.secrets
         ]
         return bitbucket_delivery.verify(headers, body, accepted)
+
+
+def airtable_budgets(connection: rules.AirtableConnection, token: str) -> list[budget.Budget]:
+    """The base's and the token's: two connections with one token share the second. Its name tells nothing of it."""
+    name = hashlib.sha256(token.encode()).hexdigest()[:8]
+    return [
+        budget.airtable_base(f"airtable base {connection.base}", connection.share, connection.month),
+        budget.airtable_token(f"airtable token {name}", connection.share),
+    ]
+
+
+def bitbucket_budget(connection: rules.BitbucketConnection) -> budget.Budget:
+    """The credential's rolling hour."""
+    return budget.bitbucket(f"bitbucket {connection.name}", connection.hour, connection.share)
 
 
 def read_bitbucket(delivery: Delivery) -> Event | str:
@@ -398,9 +409,9 @@ def run_daemon(config: Path, environment: str | None) -> int:
             crew=lambda stop: house.crew(stop, running.want_compare, running.request_reload),
             listeners=_listeners(house, found, running.wake, given),
             reload=house.reload,
-            save_ledgers=house.save_ledgers,
+            save_ledgers=house.ledger.save,
             purge=house.purge,
-            beats=house.beats,
+            beats=lambda: house.ledger.charged,
             notify=lambda text: systemd.notify(settings.notify_socket, text),
             failed=lambda: house.store.failed,
             exclusive=house.exclusive,

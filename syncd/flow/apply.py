@@ -13,7 +13,7 @@ from typing import Any
 
 from syncd import errors, log, ports
 from syncd.core import action as actions
-from syncd.core import batch, fields, retry
+from syncd.core import batch, fields, guard, retry
 from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.change import (
@@ -38,7 +38,6 @@ from syncd.model.work import PullRequest
 
 _log = log.logger("flow.apply")
 
-ATTEMPTS_MAX = 5
 # An unclear outcome is looked up after these waits (reliability.md "Creates that survive crashes and lost replies").
 LOOK_AFTER = tuple(timedelta(seconds=seconds) for seconds in (1, 2, 5, 15, 60))
 
@@ -97,6 +96,7 @@ class Step:
     operation: ports.Operation
     writes: tuple[Write, ...] = ()
     action: Action | None = None
+    batch: batch.Batch = ()
 
     @property
     def records(self) -> tuple[RecordId, ...]:
@@ -143,7 +143,7 @@ class Run:
             spec_hash=self._context.rules.spec_hash,
             started_at=now,
             changes=len({record for step in steps for record in step.records}),
-            clears=sum(batch.clears(plan) for plan in plans),
+            clears=sum(guard.clears_of(plan) for plan in plans),
             by=self._by,
         )
         store.save_intents(row, [step.operation for step in steps], self._entries(steps, now))
@@ -176,11 +176,10 @@ class Run:
     def _steps(self, now: datetime) -> list[Step]:
         plans = [self._progress[record].job.plan for record in sorted(self._progress)]
         steps: list[Step] = []
-        for writes in batch.airtable(plans):
-            steps.append(
-                Step(operation=self._operation(Side.AIRTABLE, "cells", _cells_request(writes), now), writes=writes)
-            )
-        for key, writes in batch.bitbucket(plans):
+        for together in batch.of_airtable(plans, adoption=True):
+            steps.append(self._cells_step(together, now))
+        for update in batch.of_bitbucket(plans, adoption=True):
+            key, writes = update.pull_request, update.writes
             request = {
                 "pull_request": [key.repository, key.number],
                 "wanted": _wanted(writes),
@@ -195,6 +194,11 @@ class Run:
             for record in step.records:
                 self._progress[record].waiting += 1
         return steps
+
+    def _cells_step(self, together: batch.Batch, now: datetime) -> Step:
+        writes = tuple(write for update in together for write in update.writes)
+        operation = self._operation(Side.AIRTABLE, "cells", _cells_request(writes), now)
+        return Step(operation=operation, writes=writes, batch=together)
 
     def _operation(self, side: Side, kind: str, request: Mapping[str, Any], now: datetime) -> ports.Operation:
         return ports.Operation(
@@ -448,11 +452,7 @@ class Run:
     def _split(self, step: Step) -> list[Step]:
         """Nothing of a refused batch was written, and the service does not say which record it was: halve it."""
         now = self._context.clock.now()
-        halves = []
-        for records in batch.halves(step.records):
-            writes = tuple(write for write in step.writes if write.record in records)
-            operation = self._operation(Side.AIRTABLE, "cells", _cells_request(writes), now)
-            halves.append(Step(operation=operation, writes=writes))
+        halves = [self._cells_step(half, now) for half in batch.split(step.batch)]
         row = ports.RunRow(
             run=self._run,
             sync=self._context.name,

@@ -106,8 +106,8 @@ class Control:
             ids, names = self._listed(context)
             collected = collect.collect(context, ids, now)
             planned = core_plan.plan(collected.situations, context.sync, context.rules.spec_hash, now)
-            verdict = cycle.judge(context, planned, now)
-            return render(context, planned, names, verdict.reason if verdict.refused else "", verdict.largest)
+            verdict = cycle.judge(context, planned, now, accepting=True)
+            return render(context, planned, names, "; ".join(verdict.reasons), verdict.largest)
 
     def apply(self, sync: str | None, plan_digest: str | None, accept: list[str]) -> dict[str, Any]:
         """

@@ -98,13 +98,15 @@ def carry_out(
         records=tuple(_sendable(context, one, accepted, accepting=accepting) for one in planned.records),
     )
     plan_digest = digest.of(planned)
-    verdict = judge(context, sendable, now)
-    if verdict.refused and not (accept_mass_change or context.store.take_acceptance_once(context.name, plan_digest)):
+    verdict = judge(context, sendable, now, accepting=accepting)
+    if not verdict.allowed and not (
+        accept_mass_change or context.store.take_acceptance_once(context.name, plan_digest)
+    ):
         _refuse(context, keys, verdict, plan_digest, now)
         return Pass(
             claimed=0,
             planned=planned,
-            verdict=verdict.reason,
+            verdict="; ".join(verdict.reasons),
             largest=verdict.largest,
             digest=plan_digest,
         )
@@ -140,12 +142,27 @@ def _unsure(planned: RecordPlan, unsure: Mapping[RecordId, str]) -> RecordPlan:
     return replace(planned, state=RecordState.PENDING, pending=(*planned.pending, reason))
 
 
-def judge(context: Context, planned: Plan, now: datetime) -> guard.Verdict:
-    """What the guard says to a plan, together with what changed in its window (SPEC section 3, "Safety")."""
+def judge(context: Context, planned: Plan, now: datetime, *, accepting: bool) -> guard.Verdict:
+    """
+    What the guard says to a plan, together with what changed in its window (SPEC section 3, "Safety").
+
+    Args:
+        accepting: a person accepts rules in adoption with this plan. Their first writes are what that person looked at,
+            so they are not counted against the guard; everything else is.
+    """
+    counted = planned.records
+    if accepting:
+        counted = tuple(
+            replace(one, writes=tuple(write for write in one.writes if not write.adoption)) for one in counted
+        )
+    known = context.store.states(context.name).get("linked", 0)
     return guard.check(
-        planned.records,
-        linked=context.store.states(context.name).get("linked", 0),
-        recent=context.store.load_recent_changes(context.name, now - context.sync.guard.window),
+        counted,
+        linked=max(known, sum(1 for one in planned.records if one.linked)),
+        recent=[
+            guard.Recent(record=record, at=at, clears=clears)
+            for record, at, clears in context.store.load_recent_changes(context.name, now - context.sync.guard.window)
+        ],
         rules=context.sync.guard,
         now=now,
     )
@@ -177,8 +194,8 @@ def _refuse(
     context: Context, keys: Sequence[ports.DirtyRecord], verdict: guard.Verdict, plan_digest: str, now: datetime
 ) -> None:
     if not context.store.load_text(refused_key(context)):
-        _log.warning("plan.refused", sync=context.name, reason=verdict.reason, plan=plan_digest)
-    context.store.save_text(refused_key(context), f"{plan_digest}\n{verdict.reason}")
+        _log.warning("plan.refused", sync=context.name, reason="; ".join(verdict.reasons), plan=plan_digest)
+    context.store.save_text(refused_key(context), f"{plan_digest}\n{'; '.join(verdict.reasons)}")
     context.store.release_records(keys, now + REFUSED_AGAIN, failed=False)
 
 

@@ -131,7 +131,7 @@ def compare_table(context: Context, now: datetime) -> tuple[int, int]:
             found.update(context.catalogue.fetch_records(sync.table, sync.view, context.fields(), chunk))
         listed = (*listed, *found.values())
         missing = [record for record in missing if record not in found]
-    refused = guard.emptied(known=len(known), missing=len(missing), rules=sync.guard)
+    refused = guard.emptied_side(len(known), len(known) - len(missing), "records", sync.guard)
     if refused:
         raise errors.Refused(refused, next_step="look at the table and the token's rights, then: syncd status")
     store.save_absent(context.name, missing, sorted(present))

@@ -54,6 +54,11 @@ class Deviation:
     reason: str
 
 
+def present() -> bool:
+    """Whether the description lies beside the project; tests of behaviour run without it, those of the description say why not."""
+    return (shared.SHARED / FILE).exists()
+
+
 @cache
 def _document() -> dict[str, Any]:
     loaded: dict[str, Any] = shared.load(FILE)

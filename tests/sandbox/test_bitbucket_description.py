@@ -13,6 +13,7 @@ from tests.sandbox.bitbucket_setup import WEB, Company
 
 def tour() -> tuple[Company, set[tuple[str, str]]]:
     """Ask every implemented route at least once, in happy and refused ways; gives the (method, description path) pairs asked."""
+    shared.path(description.FILE)
     company = Company()
     asked: set[tuple[str, str]] = set()
 

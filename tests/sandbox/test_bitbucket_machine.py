@@ -416,6 +416,10 @@ def test_control_reads_the_true_state_as_json() -> None:
     assert len(state["source_commit"]) == 40
     for verb in ("pull_requests", "branches", "repository", "hooks"):
         json.dumps(company.control(verb, repository="web"))
+    log = company.control("log", since=2)
+    json.dumps(log)
+    assert [one["sequence"] for one in log] == list(range(3, len(company.machine.log) + 1))
+    assert log[-1]["path"] == "create_pull_request"
     company.control("queue", repository="web", id=1)
     assert company.get("/pullrequests")["values"][0]["state"] == "QUEUED"
     company.control("unqueue", repository="web", id=1)

@@ -99,7 +99,7 @@ def test_trap_12_updated_on_moves_with_approvals_and_comments_but_the_activity_l
 
 def test_trap_16_a_merge_may_be_accepted_only_or_time_out_either_way() -> None:
     for outcome, status, state in (
-        ("202", 202, "MERGED"),
+        ("202", 202, "OPEN"),
         ("555_done", 555, "MERGED"),
         ("555_lost", 555, "OPEN"),
         ("409", 409, "OPEN"),
@@ -108,6 +108,22 @@ def test_trap_16_a_merge_may_be_accepted_only_or_time_out_either_way() -> None:
         company.work()
         company.control("next_merge", outcome=outcome)
         assert company.call("POST", f"{PRS}/1/merge", {}).status == status
+        assert company.get("/pullrequests/1")["state"] == state
+
+
+def test_trap_16_an_accepted_merge_happens_later_or_fails_later() -> None:
+    for conflicted, status, state in ((False, 200, "MERGED"), (True, 409, "OPEN")):
+        company = Company()
+        company.work()
+        answer = company.call("POST", f"{PRS}/1/merge", {}, query=(("async", "true"),))
+        task = f"{PRS}/1/merge/task-status/{answer.body['task_id']}"
+        assert answer.headers["location"].endswith(task)
+        assert company.call("GET", task).body["task_status"] == "PENDING"
+        company.control("conflict", repository="web", id=1, conflicted=conflicted)
+        assert company.machine.next_due_at() is not None
+        company.later(3)
+        assert company.events() == ([] if conflicted else ["repo:push", "pullrequest:fulfilled"])
+        assert company.call("GET", task).status == status
         assert company.get("/pullrequests/1")["state"] == state
 
 
@@ -221,6 +237,16 @@ def test_trap_25_offset_paging_over_updated_on_skips_what_moves() -> None:
     company.control("comment", repository="web", id=1, text="up")
     second = company.get("/pullrequests", sort="-updated_on", pagelen="2", page="2")
     assert [one["id"] for one in second["values"]] == [3, 2]
+
+
+def test_trap_26_display_names_change_without_an_edit_of_the_pull_request() -> None:
+    company = Company()
+    company.work()
+    before = company.get("/pullrequests/1")
+    company.control("rename_user", user="bob", display_name="Robert", nickname="rob")
+    after = company.get("/pullrequests/1")
+    assert after["author"]["display_name"] == "Robert"
+    assert {key for key in after if after[key] != before[key]} == {"author"}
 
 
 def test_trap_27_descriptions_come_back_normalised() -> None:

@@ -195,25 +195,41 @@ def merge(call: Call, workspace: str, name: str, number: str) -> Reply:
         raise ApiError(409, "A ref involved in this merge has been moved. Try again.")
     if outcome == "555_lost":
         raise ApiError(555, "The merge timed out.")
+    if outcome == "202" or call.parameters.get("async") == "true":
+        return _merge_later(call, pr, strategy, message, close)
     work.merge(call.act, pr, strategy=strategy, message=message, close=close)
     if outcome == "555_done":
         raise ApiError(555, "The merge timed out.")
-    if outcome == "202" or call.parameters.get("async") == "true":
-        task = MergeTask(id=call.world.digest("merge-task")[:32], pull_request=pr, ready_at=call.now + MERGE_TASK_TIME)
-        call.world.merge_tasks[task.id] = task
-        address = f"{call.to.api(repository)}/pullrequests/{pr.id}/merge/task-status/{task.id}"
-        return Reply(
-            status=202, body={"task_id": task.id, "links": {"self": {"href": address}}}, headers={"location": address}
-        )
     return _single(call, pr)
 
 
+def _merge_later(call: Call, pr: PullRequest, strategy: str | None, message: str | None, close: bool) -> Reply:
+    work.require_open(pr)
+    task = MergeTask(
+        id=call.world.digest("merge-task")[:32],
+        pull_request=pr,
+        actor=call.act.actor,
+        ready_at=call.now + MERGE_TASK_TIME,
+        strategy=strategy,
+        message=message,
+        close=close,
+    )
+    call.world.merge_tasks[task.id] = task
+    call.world.waiting_merges.append(task)
+    address = f"{call.to.api(pr.repository)}/pullrequests/{pr.id}/merge/task-status/{task.id}"
+    return Reply(
+        status=202, body={"task_id": task.id, "links": {"self": {"href": address}}}, headers={"location": address}
+    )
+
+
 def merge_task(call: Call, workspace: str, name: str, number: str, task_id: str) -> Reply:
-    """`GET …/merge/task-status/{task_id}`."""
+    """`GET …/merge/task-status/{task_id}`: PENDING, SUCCESS, or the error of a merge that failed."""
     pr = call.pull_request(call.repository(workspace, name), number)
     task = call.world.merge_tasks.get(task_id)
     if task is None or task.pull_request is not pr:
         raise ApiError(400, "The task does not relate to this pull request.")
+    if task.error is not None:
+        raise ApiError(409, task.error)
     body: Json = {"task_status": "PENDING", "links": {"self": {"href": call.url}}}
     if call.now >= task.ready_at:
         body |= {"task_status": "SUCCESS", "merge_result": render_work.pull_request(call.to, pr)}

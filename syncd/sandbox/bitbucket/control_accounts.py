@@ -43,6 +43,15 @@ def _add_user(act: Act, args: Arguments) -> dict[str, str]:
     return {"uuid": user.uuid, "account_id": user.account_id, "nickname": nickname, "email": email}
 
 
+def _rename_user(act: Act, args: Arguments) -> None:
+    del act
+    user = args.user()
+    user.display_name, user.nickname = (
+        str(args.take("display_name", user.display_name)),
+        str(args.take("nickname", user.nickname)),
+    )
+
+
 def _close_user(act: Act, args: Arguments) -> None:
     user = args.user()
     user.active = False
@@ -109,6 +118,7 @@ def _add_consumer(act: Act, args: Arguments) -> dict[str, str]:
 VERBS: dict[str, Verb] = {
     "add_workspace": _add_workspace,
     "add_user": _add_user,
+    "rename_user": _rename_user,
     "close_user": _close_user,
     "add_token": _add_token,
     "revoke_token": _switch_token(True),

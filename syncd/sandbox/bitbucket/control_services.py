@@ -1,11 +1,13 @@
 """Control verbs on builds, deployments, hooks and the service's own moods."""
 
+from dataclasses import asdict
 from typing import Any
 
 from syncd.sandbox.bitbucket import access, api_hooks, refs, talk
 from syncd.sandbox.bitbucket.act import Act
 from syncd.sandbox.bitbucket.arguments import Arguments, Verb
 from syncd.sandbox.bitbucket.errors import ApiError
+from syncd.sandbox.bitbucket.render import micro
 from syncd.sandbox.bitbucket.world import Deployment, Environment, Hook, Pipeline, Repository, Workspace
 
 
@@ -169,6 +171,23 @@ def _read_statuses(act: Act, args: Arguments) -> dict[str, str]:
     return {key: one.state for key, one in repository.statuses.get(commit.hash, {}).items()}
 
 
+def _read_log(act: Act, args: Arguments) -> list[dict[str, Any]]:
+    """What truly happened after the entry `since` (a sequence number, 0 for everything)."""
+    since = int(args.take("since", 0))
+    return [
+        {
+            "sequence": one.sequence,
+            "at": micro(one.at),
+            "actor": one.actor,
+            "method": one.method,
+            "path": one.path,
+            "status": one.status,
+            "changes": [asdict(change) for change in one.changes],
+        }
+        for one in act.world.log[since:]
+    ]
+
+
 VERBS: dict[str, Verb] = {
     "set_status": _set_status,
     "add_environment": _add_environment,
@@ -183,4 +202,4 @@ VERBS: dict[str, Verb] = {
     "consume": _consume,
     "hourly_limit": _hourly_limit,
 }
-READS: dict[str, Verb] = {"hooks": _read_hooks, "statuses": _read_statuses}
+READS: dict[str, Verb] = {"hooks": _read_hooks, "statuses": _read_statuses, "log": _read_log}

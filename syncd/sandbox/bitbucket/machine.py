@@ -14,6 +14,7 @@ from syncd.sandbox.bitbucket import (
     api_pull_requests,
     control,
     oauth,
+    work,
 )
 from syncd.sandbox.bitbucket.act import Act
 from syncd.sandbox.bitbucket.arguments import Arguments
@@ -60,8 +61,8 @@ class BitbucketMachine:
         hourly_limit: int = 1000,
         old_forms: bool = False,
     ) -> None:
-        self.log: list[LogEntry] = []
         self.world = World(seed, choices or Choices())
+        self.log: list[LogEntry] = self.world.log
         self.world.hourly_limit = hourly_limit
         self._renderers: dict[str, Renderer] = {url: Renderer(url)}
         self._outbox = Outbox(self.world, self._renderers[url], old_forms=old_forms)
@@ -73,6 +74,7 @@ class BitbucketMachine:
 
     def handle(self, request: Request, now: datetime) -> Response:
         """Answer one request at the instant `now`. Never raises on anything a client sends."""
+        self._settle(now)
         call = self._call(request, now)
         try:
             reply = self._answer(call, request)
@@ -154,6 +156,7 @@ class BitbucketMachine:
 
     def due(self, now: datetime) -> tuple[Delivery, ...]:
         """Take out the deliveries whose time has come, oldest first. Each must be answered with `delivered`."""
+        self._settle(now)
         return self._outbox.due(now)
 
     def delivered(self, delivery: Delivery, status: int | None, now: datetime) -> None:
@@ -162,7 +165,8 @@ class BitbucketMachine:
 
     def next_due_at(self) -> datetime | None:
         """When `due` will next have something; None when nothing is waiting."""
-        return self._outbox.next_due_at()
+        merges = [one.ready_at for one in self.world.waiting_merges]
+        return min((one for one in (self._outbox.next_due_at(), *merges) if one is not None), default=None)
 
     def control(self, verb: str, arguments: Mapping[str, Any], now: datetime) -> Any:
         """
@@ -178,6 +182,7 @@ class BitbucketMachine:
             raise ValueError(
                 f"there is no verb {verb!r}; known: {', '.join(sorted({**control.VERBS, **control.READS}))}"
             )
+        self._settle(now)
         args = Arguments(verb, arguments, self.world)
         actor = User(
             uuid="", account_id="", nickname="administrator", display_name="Administrator", email="", created_on=now
@@ -194,6 +199,17 @@ class BitbucketMachine:
                 self._note(act, "CONTROL", verb, 200)
         args.close()
         return result
+
+    def _settle(self, now: datetime) -> None:
+        """Do the asynchronous merges whose time has come, in their order and at their own instant."""
+        while self.world.waiting_merges and self.world.waiting_merges[0].ready_at <= now:
+            task = self.world.waiting_merges.pop(0)
+            act = Act(world=self.world, outbox=self._outbox, now=task.ready_at, actor=task.actor)
+            try:
+                work.merge(act, task.pull_request, strategy=task.strategy, message=task.message, close=task.close)
+            except ApiError as error:
+                task.error = str(error)
+            self._note(act, "TASK", f"merge/{task.id}", 200 if task.error is None else 409)
 
     def _note(self, act: Act, method: str, path: str, status: int) -> None:
         entry = LogEntry(

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from syncd.sandbox.choices import Choices, ListLag
+from syncd.sandbox.wire import LogEntry
 
 STRATEGIES = ("merge_commit", "squash", "fast_forward")
 """The merge strategies a branch allows unless told otherwise."""
@@ -315,11 +316,15 @@ class Workspace:
 
 @dataclass(slots=True, kw_only=True)
 class MergeTask:
-    """An asynchronous merge; it is PENDING until `ready_at`."""
+    """An asynchronous merge: nothing has happened before `ready_at`; `error` says why it failed then."""
 
     id: str
     pull_request: PullRequest
+    actor: User
     ready_at: datetime
+    strategy: str | None
+    message: str | None
+    close: bool
     error: str | None = None
 
 
@@ -334,6 +339,8 @@ class World:
         self.consumers: dict[str, Consumer] = {}
         self.workspaces: dict[str, Workspace] = {}
         self.merge_tasks: dict[str, MergeTask] = {}
+        self.waiting_merges: list[MergeTask] = []
+        self.log: list[LogEntry] = []
         self.usage: dict[str, deque[datetime]] = {}
         self.next_merge: str | None = None
         self.hourly_limit = 1000

@@ -74,6 +74,11 @@ class Document:
                 return None
         return value
 
+    def names(self, key: str) -> tuple[str, ...]:
+        """The names below a table of tables; () when it is none."""
+        found = self.tree.get(key)
+        return tuple(found) if isinstance(found, dict) else ()
+
     def _got(self, path: locate.Path) -> str:
         value = self.at(path)
         if any(part in _SECRETS for part in path):
@@ -270,14 +275,14 @@ def _overlay(document: Document, overlay: Path, problems: list[errors.Problem]) 
 
     for path in _leaves(tree):
         if path[0] in ("airtable", "bitbucket") and len(path) > 2:
-            if path[1] not in document.tree.get(path[0], {}):
+            if path[1] not in document.names(str(path[0])):
                 refuse(
                     path[:2],
-                    f"a connection of the spec. {nearest.listed('Connections', str(path[1]), document.tree.get(path[0], {}))}",
+                    f"a connection of the spec. {nearest.listed('Connections', str(path[1]), document.names(str(path[0])))}",
                 )
                 continue
         elif path[0] == "sync" and len(path) == 4 and path[2] == "airtable" and path[3] in _OVERLAY_SYNC:
-            if path[1] not in document.tree.get("sync", {}):
+            if path[1] not in document.names("sync"):
                 refuse(
                     path[:2],
                     f"a sync of the spec. {nearest.listed('Syncs', str(path[1]), document.tree.get('sync', {}))}",

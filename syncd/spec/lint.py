@@ -100,7 +100,7 @@ def _references(
     ):
         # The names as written: a connection with an error in it is not missing.
         known = document.tree.get(kind, {})
-        if name not in known:
+        if isinstance(known, dict) and name not in known:
             hint = f" Left out as overlays: {', '.join(document.overlays)}." if document.overlays else ""
             expected = f"no connection [{kind}.{name}]. {nearest.listed('Connections', name, known)}{hint}"
             yield document.problem((*path, *key), expected)

@@ -6,10 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from syncd import errors
+from syncd.spec import locate
 from tests import shared
 from tests.spec import world
 
@@ -61,6 +62,7 @@ def test_a_slip_of_the_pen_is_a_spec_error_or_nothing(line: int, column: int, sl
 
 
 @settings(max_examples=60, deadline=None)
+@example(("bitbucket",), "1")
 @given(st.sampled_from(PATHS), st.sampled_from(ODD))
 def test_a_value_of_another_type_is_told_where_it_stands(path: locate.Path, odd: str) -> None:
     tree = tomllib.loads(EXAMPLE)

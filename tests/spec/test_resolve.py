@@ -272,6 +272,11 @@ def test_an_expression_s_outcome_must_fit_its_field(outcome: object, kind: str, 
     [
         pytest.param("pr.approvals + 1", False, id="works on every record"),
         pytest.param("prs[0].approvals", True, id="fails without pull requests"),
+        pytest.param(
+            "count(where(prs, title=builds[0].url | upper)) if record['Approved'] else 0",
+            True,
+            id="fails only without builds",
+        ),
         pytest.param("30 * (record['Approved'] | int)", False, id="an unticked box reads false"),
         pytest.param("record['Due'] | replace('-', '') | int", True, id="an empty cell reads null"),
     ],

@@ -88,8 +88,8 @@ def airtable_token(name: str, share: float) -> Budget:
 
 
 def bitbucket(name: str, hour: int, share: float) -> Budget:
-    """The budget of one Bitbucket credential: a rolling hour, and no more than a tenth of it in one minute."""
-    sustained = max(1, int(hour * share) // 10)
+    """The budget of one Bitbucket credential: a rolling hour, and no more than a quarter of it in one minute."""
+    sustained = max(1, int(hour * share) // 4)
     return Budget(
         name=name,
         windows=(_window(timedelta(hours=1), hour, share), Window(span=timedelta(minutes=1), limit=sustained)),

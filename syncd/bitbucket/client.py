@@ -12,6 +12,7 @@ What is left is an answer that cannot be read: a failed read, or, after a changi
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote, urlsplit
@@ -20,12 +21,12 @@ import requests
 from atlassian.bitbucket.cloud import Cloud
 
 from syncd import errors, ports
-from syncd.bitbucket import shape, translate
+from syncd.bitbucket import oauth, shape, translate
 from syncd.model.ids import AccountId, HookId, RepositoryId
 from syncd.model.schema import Repository
 from syncd.model.work import Branch, Build, Deployment, PullRequest
 
-SERVICE = "bitbucket"
+SERVICE = oauth.SERVICE
 API_VERSION = "/2.0"
 PULL_REQUESTS_PER_PAGE = 50
 """More is a 400 for pull requests and their activity (reference/bitbucket.md 7.1)."""
@@ -46,24 +47,62 @@ _T = TypeVar("_T")
 logging.getLogger("atlassian").setLevel(logging.WARNING)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """
+    How a connection proves itself: an access token, an API token with its account, or an OAuth consumer (reference/bitbucket.md 2).
+
+    Args:
+        token: an access token (Bearer), or with `user` an API token.
+        user: e-mail address of the account behind an API token (HTTP Basic).
+        key, secret: of an OAuth consumer, instead of both.
+    """
+
+    token: str = field(default="", repr=False)
+    user: str = ""
+    key: str = ""
+    secret: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what would be sent without any credential: the library leaves an empty one out in silence."""
+        consumer = bool(self.key and self.secret)
+        if bool(self.token) is consumer or bool(self.key) is not bool(self.secret) or (consumer and self.user):
+            raise ValueError("a credential is either a token, with or without a user, or a consumer's key and secret")
+
+
 class Client:
     """The calls of one credential in one workspace. Not for several threads at once: `requests.Session` is not."""
 
-    def __init__(self, session: requests.Session, *, base_url: str, workspace: str, token: str, user: str = "") -> None:
+    def __init__(
+        self,
+        session: requests.Session,
+        *,
+        base_url: str,
+        workspace: str,
+        credential: Credential,
+        consumer: oauth.Consumer | None = None,
+    ) -> None:
         """
         Args:
             session: from `transport.open_session`.
             base_url: the API root, with or without its last segment `/2.0`.
             workspace: slug or UUID.
-            token: an access token (Bearer), or with `user` an API token.
-            user: e-mail address of the account behind an API token (HTTP Basic).
+            consumer: gives the token when the credential is an OAuth consumer.
         """
-        if not token or not workspace:
-            raise ValueError("a token and a workspace are needed")
+        if not workspace:
+            raise ValueError("a workspace is needed: the service has no list of them any more")
         root = base_url.rstrip("/").removesuffix(API_VERSION)
         self._base = urlsplit(root + API_VERSION)
-        credential = {"username": user, "password": token} if user else {"token": token}
-        self._cloud = Cloud(url=root, session=session, retry_with_header=False, **credential)  # type: ignore[no-untyped-call]  # the library's constructor has no types
+        self._session = session
+        self._consumer = consumer
+        signed: dict[str, str] = {}
+        if credential.token:
+            signed = (
+                {"username": credential.user, "password": credential.token}
+                if credential.user
+                else {"token": credential.token}
+            )
+        self._cloud = Cloud(url=root, session=session, retry_with_header=False, **signed)  # type: ignore[no-untyped-call]  # the library's constructor has no types
         self._workspace = workspace
 
     # ------------------------------------------------------------------------------------------ account, repositories
@@ -252,6 +291,25 @@ class Client:
 
     def _send(
         self, method: str, path: str, *, params: _Params | None = None, body: shape.Json | None = None, link: str = ""
+    ) -> requests.Response:
+        if self._consumer is None:
+            return self._request(method, path, params, body, link)
+        self._sign(self._consumer)
+        try:
+            return self._request(method, path, params, body, link)
+        except errors.Unauthorised as refusal:
+            if refusal.status != requests.codes.unauthorized:
+                raise
+        # A 401 was not done, so this repeats nothing: a token may end before its time (reference/bitbucket.md 2.2).
+        self._consumer.forget()
+        self._sign(self._consumer)
+        return self._request(method, path, params, body, link)
+
+    def _sign(self, consumer: oauth.Consumer) -> None:
+        self._session.headers["Authorization"] = f"Bearer {consumer.fetch_token()}"
+
+    def _request(
+        self, method: str, path: str, params: _Params | None, body: shape.Json | None, link: str
     ) -> requests.Response:
         # advanced_mode gives the answer itself: the library's own reading turns broken JSON into a text.
         answer: requests.Response = self._cloud.request(

@@ -7,8 +7,8 @@ from typing import Any
 from requests.adapters import BaseAdapter
 
 from syncd import errors, ports, transport
-from syncd.bitbucket import translate
-from syncd.bitbucket.client import SERVICE, Client
+from syncd.bitbucket import oauth, translate
+from syncd.bitbucket.client import SERVICE, Client, Credential
 from syncd.model.ids import AccountId, HookId
 from syncd.model.schema import Repository
 from syncd.model.value import canonical_text
@@ -22,8 +22,7 @@ def open_side(
     *,
     base_url: str,
     workspace: str,
-    token: str,
-    user: str = "",
+    credential: Credential,
     gate: ports.Gate,
     clock: ports.Clock,
     user_agent: str,
@@ -35,23 +34,34 @@ def open_side(
     Args:
         base_url: the API root, e.g. `https://api.bitbucket.org/2.0`.
         workspace: slug or UUID.
-        token: an access token; with `user`, the account's e-mail address, an API token.
         gate: the credential's budgets.
         adapter: stands in for the network; None is the real one.
 
     Raises:
-        ValueError: the address is none, or the token or workspace is empty.
+        ValueError: the address is none, or the workspace is empty.
     """
-    session = transport.open_session(
-        service=SERVICE,
-        base_url=base_url,
-        gate=gate,
-        clock=clock,
-        explain=translate.explain,
-        user_agent=user_agent,
-        adapter=adapter,
+
+    def session(url: str, reads: transport.Reads) -> transport.GuardedSession:
+        return transport.open_session(
+            service=SERVICE,
+            base_url=url,
+            gate=gate,
+            clock=clock,
+            explain=translate.explain,
+            user_agent=user_agent,
+            reads=reads,
+            adapter=adapter,
+        )
+
+    consumer = None
+    if credential.key:
+        url = oauth.token_url(base_url)
+        asking = session(url, lambda *_: True)
+        consumer = oauth.Consumer(asking, url=url, key=credential.key, secret=credential.secret, clock=clock)
+    speaking = session(base_url, transport.reads_by_method)
+    return BitbucketSide(
+        Client(speaking, base_url=base_url, workspace=workspace, credential=credential, consumer=consumer)
     )
-    return BitbucketSide(Client(session, base_url=base_url, workspace=workspace, token=token, user=user))
 
 
 class BitbucketSide:

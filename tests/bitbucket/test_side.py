@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -45,22 +46,6 @@ def test_a_revoked_token_is_unauthorised(house: House) -> None:
     house.do("revoke_token", token=house.token)
     with pytest.raises(errors.Unauthorised):
         house.side.fetch_account()
-
-
-@pytest.mark.parametrize(("token", "workspace"), [("", "acme"), ("x", "")])
-def test_a_side_needs_a_token_and_a_workspace(token: str, workspace: str) -> None:
-    from syncd.bitbucket import side as bitbucket_side
-    from tests.bitbucket.house import OpenGate, StillClock
-
-    with pytest.raises(ValueError, match="token and a workspace"):
-        bitbucket_side.open_side(
-            base_url="https://api.bitbucket.org/2.0",
-            workspace=workspace,
-            token=token,
-            gate=OpenGate(),
-            clock=StillClock(),
-            user_agent="syncd/tests",
-        )
 
 
 def test_every_repository_of_the_workspace_is_listed_by_slug(house: House) -> None:
@@ -224,6 +209,11 @@ def test_a_branch_is_read_whatever_its_name_holds(house: House, name: str) -> No
     head = house.do("push", repository="web", branch=name)["hash"]
     branch = house.side.fetch_branch(house.repository, name)
     assert branch is not None
+    # One branch is one segment (reference/bitbucket.md 1), and nothing of it may end the path.
+    segment = house.machine.requests[-1].path.removeprefix(
+        f"/2.0/repositories/acme/{quote(house.repository.id)}/refs/branches/"
+    )
+    assert not set('/?#&;"(') & set(segment)
     assert (branch.name, branch.target_commit, branch.author) == (name, head, house.people["ada"])
 
 
@@ -341,6 +331,10 @@ def test_deployments_are_read_back_to_the_first_page_that_is_known_and_finished(
     newest = deploy(house)
     found = house.side.fetch_deployments(house.repository, frozenset(made))
     assert found[0].id == newest
+    assert house.sent.count("GET /deployments") == 2
+    # It is known by now, but not finished: its page is not the last one to read.
+    house.machine.requests.clear()
+    assert house.side.fetch_deployments(house.repository, frozenset([*made, newest]))[0].state == "IN_PROGRESS"
     assert house.sent.count("GET /deployments") == 2
 
 

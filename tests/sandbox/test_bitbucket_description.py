@@ -100,6 +100,8 @@ def _pull_requests(company: Company, ask: Any) -> None:
     ask("DELETE", f"{home}/1/request-changes", status=204)
     ask("GET", f"{home}/1/commits")
     ask("GET", f"{home}/1/statuses")
+    assert ask("GET", f"{WEB}/commit/feature%2Fa/pullrequests")["size"] == 1
+    assert ask("GET", f"{WEB}/commit/main/pullrequests")["size"] == 0
     note = ask("POST", f"{home}/1/comments", {"content": {"raw": "hi"}}, status=201)["id"]
     ask("POST", f"{home}/1/comments", {"content": {"raw": "re"}, "parent": {"id": note}}, status=201)
     inline = ask("POST", f"{home}/1/comments", {"content": {"raw": "here"}, "inline": {"path": "a.txt"}}, status=201)[

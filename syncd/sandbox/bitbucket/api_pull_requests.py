@@ -1,9 +1,10 @@
 """The pull request resources (reference/bitbucket.md 7.1)."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from syncd.sandbox.bitbucket import graph, paging, query, render_work, talk, work
+from syncd.sandbox.bitbucket import graph, paging, query, refs, render_work, talk, work
 from syncd.sandbox.bitbucket.call import Call, Reply, flag, inner, text
 from syncd.sandbox.bitbucket.errors import ApiError, invalid, missing
 from syncd.sandbox.bitbucket.render import Json
@@ -59,11 +60,17 @@ STATUS_GETTERS: query.Getters = {
 }
 
 
+def _wide(call: Call) -> Callable[[PullRequest], Json]:
+    """What `fields` can reach: whole commits and repositories are rendered only when it names one."""
+    to, fields = call.to, call.parameters.get("fields", "")
+    if any(word in fields for word in ("commit", "repository", "*")):
+        return lambda pr: render_work.wide_pull_request(to, pr)
+    return lambda pr: render_work.pull_request(to, pr)
+
+
 def _single(call: Call, pr: PullRequest) -> Reply:
     to = call.to
-    return call.single(
-        pr, lambda one: render_work.pull_request(to, one), lambda one: render_work.wide_pull_request(to, one)
-    )
+    return call.single(pr, lambda one: render_work.pull_request(to, one), _wide(call))
 
 
 def _listed(call: Call, found: list[PullRequest]) -> Reply:
@@ -79,7 +86,7 @@ def _listed(call: Call, found: list[PullRequest]) -> Reply:
         found,
         lambda pr: render_work.listed_pull_request(to, pr),
         getters=GETTERS,
-        wide=lambda pr: render_work.wide_pull_request(to, pr),
+        wide=_wide(call),
         limit=PAGELEN_MAX,
     )
 
@@ -300,6 +307,18 @@ def statuses(call: Call, workspace: str, name: str, number: str) -> Reply:
     return call.page(talk.statuses_of(pr), narrow, getters=STATUS_GETTERS)
 
 
+def of_commit(call: Call, workspace: str, name: str, commit: str) -> Reply:
+    """`GET /commit/{hash}/pullrequests`: of every state, as when the repository's commits are indexed."""
+    repository, to = call.repository(workspace, name), call.to
+    digest = refs.require_commit(repository, commit).hash
+    found = [
+        pr
+        for pr in repository.pull_requests.values()
+        if any(one.hash == digest for one in graph.log(repository.commits, (pr.source_hash,), (pr.destination_hash,)))
+    ]
+    return call.page(found, lambda pr: render_work.listed_pull_request(to, pr), limit=PAGELEN_MAX)
+
+
 _HOME = "repositories/{workspace}/{repo}/pullrequests"
 ROUTES = (
     Route(method="GET", path=_HOME, scope="pullrequest", handler=list_all),
@@ -331,5 +350,11 @@ ROUTES = (
     Route(method="GET", path=f"{_HOME}/{{id}}/activity", scope="pullrequest", handler=activity),
     Route(method="GET", path=f"{_HOME}/{{id}}/commits", scope="pullrequest", handler=commits),
     Route(method="GET", path=f"{_HOME}/{{id}}/statuses", scope="pullrequest", handler=statuses),
+    Route(
+        method="GET",
+        path="repositories/{workspace}/{repo}/commit/{commit}/pullrequests",
+        scope="pullrequest",
+        handler=of_commit,
+    ),
     Route(method="GET", path="workspaces/{workspace}/pullrequests/{user}", scope="pullrequest", handler=list_of_person),
 )

@@ -1,5 +1,5 @@
 """
-One method per call of Bitbucket's REST API; the only file of the room with HTTP.
+One method per call of Bitbucket's REST API; besides `oauth`, which asks for tokens, the only file of the room with HTTP.
 
 atlassian-python-api is used as a transport with paths: one `Cloud` object over our own session. Its paging follows any link and
 takes an answer without `values` for the end, its child objects sleep and read every object again (reference/dependencies.md 5,
@@ -32,7 +32,7 @@ PULL_REQUESTS_PER_PAGE = 50
 """More is a 400 for pull requests and their activity (reference/bitbucket.md 7.1)."""
 PER_PAGE = 100
 PAGES_MAX = 2_000
-"""A list that does not end: 100,000 pull requests, an hour's allowance twice over."""
+"""What is longer is a list that does not end: 100,000 pull requests are an hour's allowance twice over."""
 
 _WITH_PEOPLE = "+values.reviewers,+values.participants"
 _WITH_ENVIRONMENT = (

@@ -16,16 +16,12 @@ def command(config: Path, environment: str, what: str, reason: str, as_json: boo
     """Stop writing: everything, one sync or one direction.
 
     SCOPE is all (the default), sync.NAME, to-airtable or to-bitbucket. Works with and without a daemon, and asks no
-    service: from two seconds later no changing request starts. Receiving, reading and planning go on.
+    service: from two seconds later no changing request starts. Receiving, reading and planning go on. Without a daemon
+    it makes the file pause/SCOPE beside the state; set STATE_DIRECTORY as the service has it.
 
     \b
     Example:
       syncd pause to-bitbucket --reason "release freeze"
     """
-    from syncd import wiring
-
-    switch = wiring.open_switch(config, environment)
-    switch.pause(scope.require(what), reason)
-    click.echo(
-        render.as_json({"paused": dict(switch.scopes())}) if as_json else render.paused(switch.scopes()), nl=False
-    )
+    answer = scope.switch(config, environment).pause(scope.require(what), reason)
+    click.echo(render.as_json(answer) if as_json else render.paused(answer["paused"]), nl=False)

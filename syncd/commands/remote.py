@@ -29,8 +29,8 @@ def opened(config: Path, environment: str) -> Iterator[Control]:
         StateInUse: another process holds the state and does not answer.
         SpecError: there is no daemon and the spec is wrong.
     """
-    remote = RemoteControl(admin_address(config, environment), control.read_token(os.environ))
-    if remote.answers():
+    remote = running(config, environment)
+    if remote is not None:
         yield remote
         return
     from syncd import log, wiring
@@ -38,6 +38,12 @@ def opened(config: Path, environment: str) -> Iterator[Control]:
     log.configure("warning")
     with wiring.open_control(config, environment) as local:
         yield local
+
+
+def running(config: Path, environment: str) -> "RemoteControl | None":
+    """The daemon that runs with this spec, None when nobody listens. Raises SyncdError when it does not answer."""
+    remote = RemoteControl(admin_address(config, environment), control.read_token(os.environ))
+    return remote if remote.answers() else None
 
 
 def admin_address(config: Path, environment: str) -> str:

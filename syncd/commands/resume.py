@@ -20,11 +20,5 @@ def command(config: Path, environment: str, what: str, as_json: bool) -> None:
     Example:
       syncd resume to-bitbucket
     """
-    from syncd import wiring
-
-    switch = wiring.open_switch(config, environment)
-    if not switch.resume(scope.require(what)):
-        click.echo(f"{what} was not paused.", err=True)
-    click.echo(
-        render.as_json({"paused": dict(switch.scopes())}) if as_json else render.paused(switch.scopes()), nl=False
-    )
+    answer = scope.switch(config, environment).resume(scope.require(what))
+    click.echo(render.as_json(answer) if as_json else render.paused(answer["paused"]), nl=False)

@@ -278,9 +278,31 @@ def test_pause_and_resume_need_neither_daemon_nor_services(alone: Caller, wiring
     assert wiring.switch.files == {"all": "deploy", "sync.features": ""}
     assert alone("resume").out == "paused  sync.features\n"
     again = alone("resume")
-    assert (again.code, again.err) == (0, "all was not paused.\n")
+    assert (again.code, again.err) == (2, "error: all is not paused\nnext: syncd status\n")
     assert json.loads(alone("resume", "sync.features", "--json").out) == {"paused": {}}
     assert {call[0] for call in wiring.asked} == {"open_switch"}
+
+
+def test_pause_asks_a_running_daemon_because_it_knows_where_its_state_is(
+    syncd: Caller, control: FakeControl, wiring: FakeWiring
+) -> None:
+    """Files in the state directory of the user's shell would pause nothing."""
+    control.answers["pause"] = {"paused": {"all": "deploy"}}
+    assert syncd("pause", "--reason", "deploy").out == "paused  all: deploy\n"
+    control.answers["resume"] = {"paused": {}}
+    assert syncd("resume").out == "Nothing is paused.\n"
+    assert control.asked == [("pause", ("all", "deploy")), ("resume", ("all",))]
+    assert wiring.asked == []
+
+
+def test_a_daemon_that_does_not_answer_is_paused_by_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wiring: FakeWiring
+) -> None:
+    with listening.serving(other=_stranger) as where:
+        result = Caller(capsys, a_spec(tmp_path, f"127.0.0.1:{where['other']}"))("pause")
+    assert result.code == 0
+    assert "its file is used" in result.err
+    assert wiring.switch.files == {"all": ""}
 
 
 @pytest.mark.parametrize("scope", ["everything", "sync.", "sync.a/../b", "to-jira", ""])

@@ -102,7 +102,8 @@ def ordered(problems: Iterable[errors.Problem]) -> tuple[errors.Problem, ...]:
 
 def _speaks_of(key: str, cut: set[str]) -> bool:
     """Whether a key is one that was cut out, or below one."""
-    return any(key == one or key.startswith((f"{one}.", f"{one}[")) for one in cut)
+    ends = [index for index, character in enumerate(key) if character in ".["]
+    return key in cut or any(key[:end] in cut for end in ends)
 
 
 def _hash(document: documents.Document, templates: Mapping[tuple[str, str], Template]) -> str:

@@ -1,14 +1,13 @@
 """Static checks of the status machine: declared states, conditions, reach, and steps that could run in a circle."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from syncd import errors
 from syncd.spec import locate, nearest, schema
 from syncd.spec.document import Document
-from syncd.spec.expression import Expression
 
-# Longer circles of automatic steps are not looked for; the plan itself stops every circle (SPEC section 3, Status 3).
-CIRCLE_MAX = 6
+# With more automatic steps circles are not looked for; the plan itself stops every circle (SPEC section 3, Status 3).
+AUTOMATIC_MAX = 200
 
 
 def check(status: schema.Status, document: Document, path: locate.Path) -> Iterator[errors.Problem]:
@@ -73,42 +72,56 @@ def _reached(status: schema.Status) -> set[str]:
 
 
 def _circles(status: schema.Status) -> Iterator[tuple[int, ...]]:
-    """Shortest circles of automatic steps, as indices of transitions, whose conditions may all hold at once."""
+    """From each automatic step the shortest circle whose conditions may all hold at once, as indices of transitions."""
     automatic = {
         index: edge
         for index, edge in enumerate(status.transitions)
         if edge.owner == "bitbucket" or (edge.owner == "release" and edge.when is not None)
     }
-    found: set[frozenset[int]] = set()
-
-    def walk(path: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-        here = automatic[path[-1]].target
-        if here in automatic[path[0]].sources:
-            yield path
-        elif len(path) < CIRCLE_MAX:
-            for index, edge in automatic.items():
-                # A circle is told once, from its first transition on.
-                if index > path[0] and index not in path and here in edge.sources:
-                    yield from walk((*path, index))
-
+    if len(automatic) > AUTOMATIC_MAX:
+        return
+    demands = {index: _demands(edge.when.source) for index, edge in automatic.items() if edge.when is not None}
+    follows = {
+        index: [
+            other
+            for other, after in automatic.items()
+            if edge.target in after.sources and not _exclude((index, other), demands)
+        ]
+        for index, edge in automatic.items()
+    }
+    told: set[frozenset[int]] = set()
     for start in automatic:
-        for circle in walk((start,)):
-            members = frozenset(circle)
-            if members not in found and not _exclude([automatic[index].when for index in circle]):
-                found.add(members)
-                yield circle
+        circle = _shortest(start, follows)
+        if circle and frozenset(circle) not in told and not _exclude(circle, demands):
+            told.add(frozenset(circle))
+            yield circle
 
 
-def _exclude(conditions: Sequence[Expression | None]) -> bool:
+def _shortest(start: int, follows: Mapping[int, Sequence[int]]) -> tuple[int, ...]:
+    """The shortest way from a step back to it; () when there is none."""
+    came_from: dict[int, int] = {}
+    ahead = [start]
+    while ahead:
+        here = ahead.pop(0)
+        for after in follows[here]:
+            if after == start:
+                way = [here]
+                while way[-1] != start:
+                    way.append(came_from[way[-1]])
+                return tuple(reversed(way))
+            if after not in came_from:
+                came_from[after] = here
+                ahead.append(after)
+    return ()
+
+
+def _exclude(circle: Sequence[int], demands: Mapping[int, frozenset[str]]) -> bool:
     """Whether one condition demands what another one denies: `X` here and `not X` there, joined by `and`."""
-    demanded: set[str] = set()
-    for condition in conditions:
-        if condition is not None:
-            demanded |= set(_demands(condition.source))
-    return any(f"not {demand}" in demanded for demand in demanded)
+    all_of_them = frozenset[str]().union(*(demands.get(index, frozenset()) for index in circle))
+    return any(f"not {demand}" in all_of_them for demand in all_of_them)
 
 
-def _demands(source: str) -> list[str]:
+def _demands(source: str) -> frozenset[str]:
     """The parts of a condition that are joined by `and` at its top level, blanks evened; all of it with an `or`."""
     parts: list[str] = [""]
     depth, quote = 0, ""
@@ -118,12 +131,12 @@ def _demands(source: str) -> list[str]:
         if not quote:
             depth += (word in "([{") - (word in ")]}")
         if depth == 0 and not quote and word in ("or", "if"):
-            return []
+            return frozenset()
         if depth == 0 and not quote and word == "and":
             parts.append("")
         else:
             parts[-1] += word
-    return [" ".join(part.replace(",", ", ").split()) for part in parts]
+    return frozenset(" ".join(part.replace(",", ", ").split()) for part in parts)
 
 
 def _words(source: str) -> Iterator[str]:

@@ -5,8 +5,9 @@ A rule's `fingerprint` changes when its meaning does (place, owner, scope). The 
 person has accepted; a rule with another one is in adoption (SPEC section 3).
 """
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
@@ -133,7 +134,7 @@ class FieldRule:
     conflict: ConflictRule = ConflictRule.ASK
     tolerance: timedelta = timedelta(minutes=2)
     foreign_edit: ForeignEditRule = ForeignEditRule.REVERT
-    map: Mapping[str, str] = field(default_factory=dict)
+    map: Mapping[str, str] = dataclasses.field(default_factory=dict)
     adopt: bool = False
     each: bool = False
     priority: Priority = Priority.NORMAL

@@ -56,11 +56,15 @@ NOT_YET: dict[str, frozenset[str]] = {
 
 
 class Retain(TableModel):
+    """How long things are kept."""
+
     events: Duration = Field(timedelta(days=7), description="How long raw deliveries are kept.")
     journal: Duration = Field(timedelta(days=400), description="How long journal rows are kept.")
 
 
 class Daemon(TableModel):
+    """[daemon]"""
+
     state: Name = Field("syncd.db", description="State file; relative to $STATE_DIRECTORY.")
     admin: Address = Field("127.0.0.1:8484", description="Health, status, metrics, control: local only.")
     hooks: Address = Field("127.0.0.1:8485", description="Webhooks: the only port a reverse proxy exposes.")
@@ -72,11 +76,15 @@ class Daemon(TableModel):
 
 
 class AirtableBudget(TableModel):
+    """What an Airtable base and token may spend."""
+
     month: int | None = Field(None, ge=1, description="The plan's calls per month; none: no monthly limit.")
     share: Share = Field(0.8, description="How much of every limit syncd may use.")
 
 
 class Airtable(TableModel):
+    """[airtable.NAME]: one base."""
+
     base: Base = Field(description="Base id: app…")
     token: SecretPlace = Field(description="Place of a personal access token.")
     budget: AirtableBudget = Field(default_factory=AirtableBudget)  # type: ignore[arg-type]  # every key has a default
@@ -84,17 +92,23 @@ class Airtable(TableModel):
 
 
 class BitbucketBudget(TableModel):
+    """What a Bitbucket credential may spend."""
+
     hour: int = Field(1000, ge=1, description="Calls per hour that the credential has.")
     share: Share = Field(0.8, description="How much of every limit syncd may use.")
 
 
 class Source(TableModel):
+    """[[bitbucket.NAME.sources]]: repositories and their events."""
+
     repositories: Names = Field(description='Slugs of repositories, or "*" for all of the workspace.')
     events: Names = Field(["all"], description='"push", "all", or a list of event keys.', validate_default=True)
     secret: Secrets = Field(description="Secret that signs deliveries; two while one is being rotated.")
 
 
 class Bitbucket(TableModel):
+    """[bitbucket.NAME]: one workspace."""
+
     workspace: Name
     token: SecretPlace = Field(description="Access token (Bearer); with `user` an API token (Basic).")
     user: Mail | None = Field(None, description="E-mail of the account that an API token belongs to.")
@@ -105,6 +119,8 @@ class Bitbucket(TableModel):
 
 
 class SyncTable(TableModel):
+    """Which records."""
+
     base: Name = Field(description="Name of a connection [airtable.NAME].")
     table: Name = Field(description="Table name or id.")
     view: Name | None = Field(None, description="Only records in this view, by name or id.")
@@ -112,11 +128,15 @@ class SyncTable(TableModel):
 
 
 class CreateIn(TableModel):
+    """Where new work is made."""
+
     field: Name = Field(description="The field that chooses the repository.")
     map: dict[str, Name] = Field(description="Value of the field → repository.", min_length=1)
 
 
 class Link(TableModel):
+    """[sync.NAME.link]: what ties work to a record."""
+
     branch: BranchTemplate = Field(description="How a new branch is named.")
     title: TitlePrefix | None = Field(None, description="Prefix of a pull request's title.")
     url: Name | None = Field(None, description="Field that shows the primary's URL, and takes links from people.")
@@ -124,6 +144,8 @@ class Link(TableModel):
 
 
 class MappedField(TableModel):
+    """One line of [sync.NAME.fields]."""
+
     bitbucket: Name | None = Field(None, description="Attribute of work, e.g. pr.title.")
     value: Condition | None = Field(None, description="An expression that syncd computes, instead of an attribute.")
     owner: SideOwner | None = Field(None, description="Whose value stands.")
@@ -137,6 +159,8 @@ class MappedField(TableModel):
 
 
 class Transition(TableModel):
+    """One step of the status machine."""
+
     sources: Names = Field(alias="from", description="State or states it leaves.")
     target: Name = Field(alias="to", description="State it enters.")
     owner: EdgeOwner = Field(description="Who makes the step.")
@@ -144,6 +168,8 @@ class Transition(TableModel):
 
 
 class Status(TableModel):
+    """[sync.NAME.status]: the status machine."""
+
     field: Name
     states: list[Name] = Field(min_length=1)
     initial: Name
@@ -152,22 +178,30 @@ class Status(TableModel):
 
 
 class CreateBranch(TableModel):
+    """The action that makes a branch."""
+
     start: Name | None = Field(None, alias="from", description="Branch or tag it begins at; none: the main branch.")
 
 
 class CreatePullRequest(TableModel):
+    """The action that makes a pull request."""
+
     draft: bool = Field(True, description="Whether it is made as a draft.")
     into: Name | None = Field(None, description="Destination branch; none: the main branch.")
     description_file: Name | None = Field(None, description="Template of the description, beside the spec.")
 
 
 class Action(TableModel):
+    """[sync.NAME.actions.NAME]: made once per record."""
+
     when: Condition = Field(description="When it is made, once per record.")
     create_branch: CreateBranch | None = None
     create_pull_request: CreatePullRequest | None = None
 
 
 class Columns(TableModel):
+    """[sync.NAME.record]: columns about syncd itself."""
+
     run_id: Name | None = Field(None, description="Shows the run that last wrote to the record.")
     state: Name | None = Field(None, description="Shows the record's state.")
     note: Name | None = Field(None, description="Shows why something was refused or is held.")
@@ -175,6 +209,8 @@ class Columns(TableModel):
 
 
 class Guard(TableModel):
+    """[sync.NAME.guard]: when a person must decide."""
+
     changes: Share = Field(0.3, description="Distinct records changed, of the linked ones, in the window.")
     clears: Share = Field(0.2, description="Values emptied, of the linked records, in the window.")
     floor: int = Field(10, ge=0, description="Never refuse up to this many.")
@@ -182,6 +218,8 @@ class Guard(TableModel):
 
 
 class Sync(TableModel):
+    """[sync.NAME]: one table, one workspace."""
+
     airtable: SyncTable
     bitbucket: Name = Field(description="Name of a connection [bitbucket.NAME].")
     create_in: CreateIn | None = Field(None, description="Where new work is made; not needed with a single repository.")
@@ -197,6 +235,8 @@ class Sync(TableModel):
 
 
 class File(TableModel):
+    """A spec file."""
+
     version: Literal[1] = Field(description="Of the spec's language.")
     daemon: Daemon = Field(default_factory=Daemon)  # type: ignore[arg-type]  # every key has a default
     airtable: dict[Identifier, Airtable] = Field({})

@@ -27,7 +27,6 @@ class TableModel(BaseModel):
         strict=True,
         hide_input_in_errors=True,
         arbitrary_types_allowed=True,
-        validate_by_name=True,
     )
 
 

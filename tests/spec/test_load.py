@@ -140,3 +140,12 @@ def test_problems_of_all_kinds_and_places_are_told_at_once(tmp_path: Path) -> No
         ("b.toml", 'sync.features.fields."A".bitbucket'),
         ("c.toml", ""),
     ]
+
+
+def test_only_the_words_of_the_contract_are_keys(tmp_path: Path) -> None:
+    """Our own names for `from` and `to` must not become a second language."""
+    edge = '{ sources = "Planned", target = "Ready", owner = "airtable" }'
+    status = f'[sync.features.status]\nfield = "S"\nstates = ["Planned", "Ready"]\ninitial = "Planned"\ntransitions = [{edge}]\n'
+    write(tmp_path, {"syncd.toml": world.HEAD + world.SYNC + status})
+    keys = {found.key.rpartition(".")[2] for found in problems(tmp_path)}
+    assert keys == {"from", "to", "sources", "target"}

@@ -21,7 +21,6 @@ from syncd.model.work import Branch, Build, Commit, Deployment, List, PullReques
 from syncd.spec.attributes import ATTRIBUTES
 from syncd.spec.expression import parse, parse_template
 from syncd.spec.rules import (
-    ActionRule,
     Columns,
     ConflictRule,
     CreateBranchRule,
@@ -339,7 +338,7 @@ def spec_status(edges: Sequence[Transition] | None = None, **more: Any) -> Statu
     )
 
 
-def spec_actions() -> tuple[ActionRule, ...]:
+def spec_actions() -> tuple[CreateBranchRule, CreatePullRequestRule]:
     """The actions of SPEC's example."""
     return (
         CreateBranchRule(
@@ -458,7 +457,7 @@ def applied(situation: Situation, plan: RecordPlan, rules: SyncRules, *, adoptio
         tolerated=tolerated,
         conflicts=conflicts,
         remembered=situation.remembered | linked,
-        records_of={**{key: (record.id,) for key in linked}, **situation.records_of},
+        records_of={**dict.fromkeys(linked, (record.id,)), **situation.records_of},
     )
 
 

@@ -159,11 +159,14 @@ class Draft:
         reason = mapping.unread(expression, self.situation, self.linked, self.rules)
         if reason:
             return Unknown(reason)
-        if expression.reads_clock:
-            wakes = expression.wakes_at(self.scope, self.situation.now)
-            if wakes is not None:
-                self.wakes.append(wakes)
+        self.watch(expression)
         return expression.evaluate(self.scope)
+
+    def watch(self, expression: Expression) -> None:
+        """Remember when the clock alone may change an outcome."""
+        wakes = expression.wakes_at(self.scope, self.situation.now) if expression.reads_clock else None
+        if wakes is not None:
+            self.wakes.append(wakes)
 
 
 _NOT_READ = Unknown("the cell was not read")

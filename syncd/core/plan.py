@@ -308,6 +308,7 @@ def _actions(draft: Draft, status: str | None, *, sure: str) -> None:
         if sure and "status" in rule.when.names:
             draft.wait(f"{rule.key}: the status is not known ({sure})")
             continue
+        draft.watch(rule.when)
         verdict = action.decide(rule, draft.situation, draft.linked, draft.scope, draft.rules)
         record = draft.situation.record.id
         if verdict.action is not None:

@@ -54,7 +54,7 @@ def numbers(precision: int | None) -> st.SearchStrategy[Value]:
     return raw.map(lambda found: value.number(found, precision))
 
 
-_instants = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)).map(value.instant)  # noqa: DTZ001 - hypothesis wants naive bounds
+_instants = st.datetimes(datetime(1000, 1, 1), datetime(9999, 12, 30), timezones=st.just(UTC)).map(value.instant)  # noqa: DTZ001 - hypothesis wants naive bounds
 
 # By kind: values that the field can hold.
 VALUES: dict[str, st.SearchStrategy[Value]] = {

@@ -176,6 +176,7 @@ def test_what_is_no_value_is_unknown_with_a_reason(kind: str, result: str, raw: 
         ("multipleSelects", value.options(["Ready", "Planned"]), ["Planned", "Ready"]),
         ("date", Day(date(987, 1, 2)), "0987-01-02"),
         ("dateTime", value.instant(AT), "2021-12-26T12:00:00.000Z"),
+        ("dateTime", value.instant(AT.replace(year=987)), "0987-12-26T12:00:00.000Z"),
         ("multilineText", value.text(" a  \r\nb "), " a  \r\nb "),
         *[(kind, NOTHING, None) for kind in sorted(VALUES)],
     ],

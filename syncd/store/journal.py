@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from syncd.model import value
-from syncd.model.change import ForeignEdit, Side
+from syncd.model.change import ForeignEdit, Kind, Side
 from syncd.model.ids import OperationId, RecordId, RunId, SyncName
 from syncd.model.outcome import Result
 from syncd.ports import Ended, JournalEntry, Operation, RunRow
@@ -224,12 +224,16 @@ def load_unfinished(db: Connection, sync: SyncName) -> tuple[Operation, ...]:
 
 
 def load_recent(db: Connection, sync: SyncName, since: datetime) -> tuple[tuple[RecordId, datetime, int], ...]:
-    """As `ports.Store.load_recent_changes`: what was sent and is not known to have failed, each record once."""
+    """
+    As `ports.Store.load_recent_changes`: what was sent and is not known to have failed, each record once.
+
+    Columns about the daemon itself take nothing from anybody, so the guard does not count them.
+    """
     rows = db.execute(
         "SELECT record, max(at), sum(after = 'null' AND before <> 'null') FROM journal"
-        " WHERE sync = :sync AND at >= :since AND state IN ('sent', 'applied', 'unknown')"
+        " WHERE sync = :sync AND at >= :since AND state IN ('sent', 'applied', 'unknown') AND kind <> :own"
         " GROUP BY record ORDER BY record",
-        {"sync": sync, "since": columns.moment(since)},
+        {"sync": sync, "since": columns.moment(since), "own": Kind.COLUMN.value},
     )
     return tuple((RecordId(record), columns.at(at), clears) for record, at, clears in rows.fetchall())
 

@@ -260,7 +260,8 @@ CREATE TABLE journal (
 CREATE INDEX journal_by_operation ON journal (operation);
 CREATE INDEX journal_by_record ON journal (record, sequence);
 CREATE INDEX journal_by_run ON journal (run, sequence);
-CREATE INDEX journal_by_sync ON journal (sync, at);
+CREATE INDEX journal_by_sync ON journal (sync, sequence);
+CREATE INDEX journal_by_time ON journal (sync, at);
 CREATE INDEX journal_by_age ON journal (at);
 """
 

@@ -23,7 +23,7 @@ QUIET = timedelta(seconds=5)
 NAME = FieldId("fldName")
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS)
+@pytest.fixture(params=KINDS.values(), ids=list(KINDS))
 def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[State]:
     with request.param(tmp_path) as opened:
         yield opened

@@ -22,7 +22,7 @@ RUN = RunId("run-1")
 NAME, SIZE = FieldId("fldName"), FieldId("fldSize")
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS)
+@pytest.fixture(params=KINDS.values(), ids=list(KINDS))
 def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[State]:
     with request.param(tmp_path) as opened:
         yield opened
@@ -174,12 +174,12 @@ def test_states_count_known_records(store: Store) -> None:
 
 
 def a_run(run: RunId = RUN, at: datetime = NOW, **more: Any) -> RunRow:
-    filled = {"run": run, "sync": SYNC, "spec_hash": "abc", "started_at": at, "changes": 2, "clears": 1}
+    filled: dict[str, Any] = {"run": run, "sync": SYNC, "spec_hash": "abc", "started_at": at, "changes": 2, "clears": 1}
     return RunRow(**(filled | more))
 
 
 def an_operation(id: str = "op1", **more: Any) -> Operation:
-    filled = {
+    filled: dict[str, Any] = {
         "sync": SYNC,
         "run": RUN,
         "side": Side.AIRTABLE,
@@ -191,7 +191,7 @@ def an_operation(id: str = "op1", **more: Any) -> Operation:
 
 
 def an_entry(record: RecordId = RECORD, operation: str = "op1", **more: Any) -> JournalEntry:
-    filled = {
+    filled: dict[str, Any] = {
         "sync": SYNC,
         "run": RUN,
         "spec_hash": "abc",
@@ -318,7 +318,13 @@ def test_runs_come_newest_first(store: Store) -> None:
 
 
 def test_recent_changes_are_what_was_sent_and_not_refused(store: Store) -> None:
-    cases = [("a", "applied", {}), ("b", "refused", {}), ("c", "sent", {}), ("d", "planned", {}), ("e", "unknown", {})]
+    cases: list[tuple[str, str, dict[str, Any]]] = [
+        ("a", "applied", {}),
+        ("b", "refused", {}),
+        ("c", "sent", {}),
+        ("d", "planned", {}),
+        ("e", "unknown", {}),
+    ]
     cases += [
         ("f", "applied", {"kind": "column"}),
         ("g", "applied", {"at": s(-10)}),

@@ -35,7 +35,7 @@ PULL_REQUEST, BRANCH = a_pull_request(), a_branch()
 COMMIT = a_commit(HEAD + "0" * 28)
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS)
+@pytest.fixture(params=KINDS.values(), ids=list(KINDS))
 def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[State]:
     with request.param(tmp_path) as opened:
         yield opened

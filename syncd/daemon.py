@@ -79,7 +79,7 @@ class Duties:
     save_ledgers: Callable[[], None]
     purge: Callable[[], None]
     beats: Callable[[], int]
-    notify: Callable[[str], None]
+    notify: Callable[[str], object]
     failed: Callable[[], str]
     exclusive: Callable[[SyncName], AbstractContextManager[Any]]
     watchdog_s: float = 0.0

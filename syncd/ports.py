@@ -603,8 +603,16 @@ class Store(Protocol):
     def claim_records(self, sync: SyncName, now: datetime, limit: int) -> tuple[DirtyRecord, ...]:
         """Take due record keys by lane, then age. A claimed key is not given out again until it is saved or released."""
 
-    def claim_work(self, repositories: Sequence[RepositoryId], now: datetime, limit: int) -> tuple[DirtyWorkMark, ...]:
-        """Likewise for work."""
+    def claim_work(
+        self, repositories: Sequence[RepositoryId], now: datetime, limit: int, *, early: bool = False
+    ) -> tuple[DirtyWorkMark, ...]:
+        """
+        Likewise for work.
+
+        Args:
+            early: also marks that were not tried yet and whose quiet time is not over: records are about to be planned,
+                and an unread mark makes what they are planned from unknown.
+        """
 
     def release_records(
         self, keys: Sequence[DirtyRecord], not_before: datetime, *, failed: bool, error: str = ""
@@ -614,7 +622,10 @@ class Store(Protocol):
     def release_work(
         self, marks: Sequence[DirtyWorkMark], not_before: datetime, *, failed: bool, error: str = ""
     ) -> None:
-        """Likewise for work; with `failed` the repository's view gets the trouble."""
+        """
+        Likewise for work; with `failed` the repository's view gets the trouble, which `error` "" says there is none of:
+        it was read, and showed less than an event knew.
+        """
 
     def next_due(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> datetime | None:
         """When the next key of this sync is due; None when nothing is dirty."""

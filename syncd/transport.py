@@ -351,7 +351,8 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
     raw = response.raw
     if isinstance(raw, urllib3.BaseHTTPResponse):
         return iter(lambda: raw.read1(_PIECE_BYTES, decode_content=True), b"")
-    return response.iter_content(_PIECE_BYTES)
+    # A stand-in for the network hands over a plain stream; `iter_content` would mark it as consumed for good.
+    return iter(lambda: bytes(raw.read(_PIECE_BYTES)), b"")
 
 
 def _parse(body: bytes) -> Any:

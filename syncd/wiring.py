@@ -24,6 +24,7 @@ from syncd import daemon as daemons
 from syncd import errors, log, ports, systemd
 from syncd.airtable import delivery as airtable_delivery
 from syncd.airtable import side as airtable_side
+from syncd.bitbucket import client as bitbucket_client
 from syncd.bitbucket import delivery as bitbucket_delivery
 from syncd.bitbucket import side as bitbucket_side
 from syncd.core import budget
@@ -209,8 +210,7 @@ class House:
         return bitbucket_side.open_side(
             base_url=connection.url,
             workspace=connection.workspace,
-            token=self.secret(spec, connection.token),
-            user=connection.user,
+            credential=bitbucket_client.Credential(token=self.secret(spec, connection.token), user=connection.user),
             gate=self.ledger.gate("bitbucket", [bitbucket_budget(connection)]),
             clock=self.outside.clock,
             user_agent=USER_AGENT,

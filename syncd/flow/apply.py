@@ -96,7 +96,7 @@ class Step:
     operation: ports.Operation
     writes: tuple[Write, ...] = ()
     action: Action | None = None
-    batch: batch.Batch = ()
+    together: batch.Batch = ()
 
     @property
     def records(self) -> tuple[RecordId, ...]:
@@ -198,7 +198,7 @@ class Run:
     def _cells_step(self, together: batch.Batch, now: datetime) -> Step:
         writes = tuple(write for update in together for write in update.writes)
         operation = self._operation(Side.AIRTABLE, "cells", _cells_request(writes), now)
-        return Step(operation=operation, writes=writes, batch=together)
+        return Step(operation=operation, writes=writes, together=together)
 
     def _operation(self, side: Side, kind: str, request: Mapping[str, Any], now: datetime) -> ports.Operation:
         return ports.Operation(
@@ -452,7 +452,7 @@ class Run:
     def _split(self, step: Step) -> list[Step]:
         """Nothing of a refused batch was written, and the service does not say which record it was: halve it."""
         now = self._context.clock.now()
-        halves = [self._cells_step(half, now) for half in batch.split(step.batch)]
+        halves = [self._cells_step(half, now) for half in batch.split(step.together)]
         row = ports.RunRow(
             run=self._run,
             sync=self._context.name,

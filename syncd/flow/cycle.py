@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from syncd import errors, log, ports
 from syncd.core import guard, plan, retry
-from syncd.flow import apply, collect, digest
+from syncd.flow import apply, collect, digest, work
 from syncd.flow.context import Context
 from syncd.model.change import Plan, RecordPlan, RecordState
 from syncd.model.ids import RecordId
@@ -56,6 +56,7 @@ def step(context: Context, now: datetime, stop: Callable[[], str]) -> int:
     if not keys:
         return 0
     try:
+        work.refresh(context, now, early=True)
         done = carry_out(context, keys, now, stop)
     except errors.Throttled as error:
         context.store.release_records(keys, error.retry_at, failed=False, error=error.message)

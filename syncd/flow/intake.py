@@ -22,8 +22,6 @@ Reader = Callable[[Delivery], Event | str]
 # Work that may have changed, and when that happened, if known.
 Mark = tuple[DirtyWork, datetime | None]
 
-# A read may show less than the event knew: look again after these (reliability.md BW18).
-LOOK_AGAIN = (timedelta(seconds=5), timedelta(seconds=30))
 PROCESS_MAX = 500
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from syncd import errors, log, ports
 from syncd.core import link, retry
 from syncd.flow.context import Context
+from syncd.model.change import RecordState
 from syncd.model.event import Dirt
 from syncd.model.ids import RecordId, RepositoryId
 from syncd.model.schema import Repository
@@ -23,6 +24,8 @@ SINGLE_READS_MAX = 5
 # The services' clocks and ours differ: time windows overlap (reliability.md I19, CL06).
 OVERLAP = timedelta(minutes=10)
 CLAIM_MAX = 200
+# What was read may be older than the event that led to it: look again after these (BW18).
+LOOK_AGAIN = (timedelta(seconds=5), timedelta(seconds=30))
 FINAL_STATES = frozenset({"MERGED", "DECLINED", "SUPERSEDED"})
 
 
@@ -53,14 +56,17 @@ def wanted(context: Context) -> Wanted:
     )
 
 
-def refresh(context: Context, now: datetime) -> int:
+def refresh(context: Context, now: datetime, *, early: bool = False) -> int:
     """
     Read dirty work of this sync's repositories and mark the records it belongs to.
+
+    Args:
+        early: do not wait for quiet: records are about to be planned from it.
 
     Returns:
         How many marks were answered or given back.
     """
-    marks = context.store.claim_work(context.repository_ids, now, CLAIM_MAX)
+    marks = context.store.claim_work(context.repository_ids, now, CLAIM_MAX, early=early)
     by_repository: dict[Repository, list[ports.DirtyWorkMark]] = {}
     for mark in marks:
         by_repository.setdefault(context.repository(mark.work.repository), []).append(mark)
@@ -98,8 +104,12 @@ def _refresh_repository(
     reading.pull_requests(_fetch_pull_requests(context, repository, numbers, marks))
     reading.branches([(name, context.changelog.fetch_branch(repository, name)) for name in branches])
     reading.builds_of(commits)
-    _look_again(context, marks, reading, now)
-    reading.save(now, marks)
+    stale = _stale(marks, reading)
+    reading.save(now, [mark for mark in marks if mark not in stale])
+    for attempts in sorted({mark.attempts for mark in stale}):
+        again = [mark for mark in stale if mark.attempts == attempts]
+        context.store.release_work(again, now + LOOK_AGAIN[attempts], failed=True)
+    mark_waiting(context, now)
     (view,) = context.store.load_repositories([repository.id])
     if view.trouble and view.listed_at is not None:
         context.store.save_trouble(repository.id, "")
@@ -118,20 +128,28 @@ def _fetch_pull_requests(
     return [listed.get(number) or context.changelog.fetch_pull_request(repository, number) for number in numbers]
 
 
-def _look_again(context: Context, marks: Sequence[ports.DirtyWorkMark], reading: "Reading", now: datetime) -> None:
-    """A webhook may come before the API shows the change (BW18): read again when what was read is older than the event."""
+def _stale(marks: Sequence[ports.DirtyWorkMark], reading: "Reading") -> list[ports.DirtyWorkMark]:
+    """A webhook may come before the API shows the change (BW18): marks whose event knew more than what was read."""
     fresh = {str(one.key.number): one.updated_on for one in reading.read}
-    stale = [
+    return [
         mark
         for mark in marks
         if mark.work.dirt is Dirt.PULL_REQUEST
         and mark.happened_at is not None
-        and mark.attempts < 2
+        and mark.attempts < len(LOOK_AGAIN)
         and fresh.get(mark.work.name, mark.happened_at) < mark.happened_at
     ]
-    for mark in stale:
-        wait = timedelta(seconds=(5, 30)[mark.attempts])
-        context.store.mark_work([(mark.work, None)], now, now + wait)
+
+
+def mark_waiting(context: Context, now: datetime) -> None:
+    """Make every record dirty whose plan waited for something that was not read yet: it may be now."""
+    waiting = sorted(
+        record
+        for record, known in context.store.load_known(context.name).items()
+        if known.state == RecordState.PENDING.value and not known.seen
+    )
+    if waiting:
+        context.store.mark_records(context.name, waiting, ports.Lane.RETRY, now, now)
 
 
 def read_repository(
@@ -170,6 +188,7 @@ def read_repository(
         reading.builds_of_open()
         reading.deployments()
     changed = reading.save(now, marks, listed_at=now)
+    mark_waiting(context, now)
     if view.trouble:
         context.store.save_trouble(repository.id, "")
         _log.info("side.recovered", sync=context.name, side="bitbucket", repository=current.slug)

@@ -64,7 +64,8 @@ ORDER BY lane, since, record LIMIT :limit
 """
 _DUE_WORK = """
 SELECT repository, dirt, name, mark, since, attempts, happened_at FROM dirty_work AS key
-WHERE repository IN (SELECT value FROM json_each(:repositories)) AND (not_before <= :now OR since > :now)
+WHERE repository IN (SELECT value FROM json_each(:repositories))
+  AND (not_before <= :now OR since > :now OR (:early AND attempts = 0))
   AND NOT EXISTS (
     SELECT 1 FROM claimed_work AS claim
     WHERE claim.repository = key.repository AND claim.dirt = key.dirt AND claim.name = key.name)
@@ -155,12 +156,16 @@ def claim_records(db: Connection, sync: SyncName, now: datetime, limit: int) -> 
 
 
 def claim_work(
-    db: Connection, repositories: Sequence[RepositoryId], now: datetime, limit: int
+    db: Connection, repositories: Sequence[RepositoryId], now: datetime, limit: int, *, early: bool
 ) -> tuple[DirtyWorkMark, ...]:
     """As `ports.Store.claim_work`."""
-    found = db.execute(
-        _DUE_WORK, {"repositories": columns.array(repositories), "now": columns.moment(now), "limit": limit}
-    ).fetchall()
+    wanted = {
+        "repositories": columns.array(repositories),
+        "now": columns.moment(now),
+        "limit": limit,
+        "early": int(early),
+    }
+    found = db.execute(_DUE_WORK, wanted).fetchall()
     db.executemany(
         "INSERT INTO claimed_work (repository, dirt, name, mark) VALUES (:repository, :dirt, :name, :mark)",
         [{"repository": one[0], "dirt": one[1], "name": one[2], "mark": one[3]} for one in found],

@@ -272,9 +272,11 @@ class SqliteStore:
         with self._writing() as db:
             return dirty_keys.claim_records(db, sync, now, limit)
 
-    def claim_work(self, repositories: Sequence[RepositoryId], now: datetime, limit: int) -> tuple[DirtyWorkMark, ...]:
+    def claim_work(
+        self, repositories: Sequence[RepositoryId], now: datetime, limit: int, *, early: bool = False
+    ) -> tuple[DirtyWorkMark, ...]:
         with self._writing() as db:
-            return dirty_keys.claim_work(db, repositories, now, limit)
+            return dirty_keys.claim_work(db, repositories, now, limit, early=early)
 
     def release_records(
         self, keys: Sequence[DirtyRecord], not_before: datetime, *, failed: bool, error: str = ""

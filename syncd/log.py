@@ -106,5 +106,5 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
 
 
 def logger(room: str) -> Any:
-    """The logger of one room; every line says which."""
-    return structlog.get_logger().bind(room=room)
+    """The logger of one room; every line says which. It may be made before `configure`: `bind` would freeze what was set then."""
+    return structlog.get_logger(room=room)

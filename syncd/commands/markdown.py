@@ -27,7 +27,7 @@ def words(raw: object) -> str:
 
 
 def _plan(plan: Answer) -> str:
-    lines = [f"## {words(plan['sync'])}", "", f"Plan {code(plan['digest'])} at {plan['at']}."]
+    lines = [f"## {words(plan['sync'])}", "", f"Plan {code(plan['digest'])} at {render.instant(plan['at'])}."]
     if plan["adoption"]:
         lines += ["", "**In adoption:** nothing is written before `syncd apply`."]
     if plan["refused"]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from syncd import errors
@@ -9,6 +10,8 @@ from syncd.commands import escape
 from syncd.web.control import Answer
 
 _LARGEST_MAX = 10
+# A longer cell pushes its own line aside instead of every line.
+_COLUMN_MAX = 44
 
 
 def as_json(answer: object) -> str:
@@ -34,7 +37,7 @@ def has_changes(answer: Answer) -> bool:
 
 def _plan(plan: Answer) -> str:
     lines = [
-        f"{escape.text(plan['sync'])}: plan {escape.text(plan['digest'])} at {plan['at']}, spec {plan['spec_hash'][:12]}"
+        f"{escape.text(plan['sync'])}: plan {escape.text(plan['digest'])} at {instant(plan['at'])}, spec {plan['spec_hash'][:12]}"
     ]
     if plan["adoption"]:
         lines.append("  In adoption: rules were never accepted. Nothing is written before `syncd apply`.")
@@ -42,10 +45,20 @@ def _plan(plan: Answer) -> str:
         lines.append(f"  REFUSED: {escape.text(plan['refused']['reason'])}")
         lines += [f"    {escape.text(one)}" for one in plan["refused"]["largest"][:_LARGEST_MAX]]
         lines.append(f"  If that is meant: syncd apply {escape.text(plan['digest'])} --accept mass-change")
+    # Where everything waits for acceptance, the line above says it for all.
+    mark = any(not change["adoption"] for record in plan["records"] for change in record["changes"])
     for record in plan["records"]:
-        lines += ["", *_record(record)]
+        lines += ["", *_record(record, mark)]
     lines += ["", totals(plan["totals"])]
     return "\n".join(lines) + "\n"
+
+
+def instant(iso: str) -> str:
+    """A moment to the second, in UTC."""
+    try:
+        return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except ValueError:
+        return escape.text(iso)
 
 
 def heading(record: Answer) -> str:
@@ -62,14 +75,14 @@ def old_to_new(change: Answer) -> str:
     return escape.change(change["before"], change["after"])
 
 
-def _record(record: Answer) -> list[str]:
+def _record(record: Answer, mark: bool) -> list[str]:
     rows = [
         [
             change["side"],
             escape.text(change["what"]),
             old_to_new(change),
             f"owner {escape.text(change['owner'])}",
-            escape.text(change["reason"]) + (" (not accepted yet)" if change["adoption"] else ""),
+            escape.text(change["reason"]) + (" (not accepted yet)" if mark and change["adoption"] else ""),
         ]
         for change in record["changes"]
     ]
@@ -145,7 +158,7 @@ def status(answer: Answer) -> str:
     lines += _section("budget", _BUDGET_COLUMNS, answer["budgets"])
     holds = [
         f"  {escape.text(hold['sync'])}  {escape.text(hold['record'])}  {escape.text(hold['field'] or '(whole record)')}"
-        f"  until {hold['until'] or 'released'}: {escape.text(hold['reason'])}"
+        f"  until {instant(hold['until']) if hold['until'] else 'released'}: {escape.text(hold['reason'])}"
         for hold in answer.get("holds", [])
     ]
     lines += ["", "holds", *holds] if holds else []
@@ -193,13 +206,17 @@ def _cell(raw: object) -> str:
             return "yes" if raw else "no"
         case float():
             return f"{raw:g}"
+        case str() if len(raw) > 18 and raw[4:5] == "-" and "T" in raw:
+            return instant(raw)
         case _:
             return escape.text(raw)
 
 
 def aligned(rows: Sequence[Sequence[str]], indent: str) -> list[str]:
-    """Rows of equal length as lines, each column as wide as its widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Rows of equal length as lines, each column as wide as its widest cell of at most `_COLUMN_MAX`."""
+    widths = [
+        max((len(cell) for cell in column if len(cell) <= _COLUMN_MAX), default=0) for column in zip(*rows, strict=True)
+    ]
     return [
         (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
         for row in rows
@@ -214,7 +231,7 @@ def journal(answer: Answer) -> str:
     rows = [
         [
             str(row["sequence"]),
-            row["at"],
+            instant(row["at"]),
             escape.text(row["sync"]),
             escape.text(row["record"]),
             row["side"],

@@ -137,13 +137,19 @@ class _Writer:
             _log.critical("store.failed", error=error.message, deliveries=len(group))
         except Exception:  # noqa: BLE001 — top of the thread: it must answer 503 and live on, whatever broke
             _log.critical("store.failed", deliveries=len(group), exc_info=True)
-        by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[bool]]] = {}
-        for one in group:
-            by_loop.setdefault(one.loop, []).append(one.durable)
-        for loop, futures in by_loop.items():
-            # A loop that was closed meanwhile has no handler left that could answer.
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_resolve, futures, saved)
+        finally:
+            # Also when the log itself fails: a handler must never wait for nothing.
+            _answer_all(group, saved)
+
+
+def _answer_all(group: Sequence[_Waiting], saved: bool) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[bool]]] = {}
+    for one in group:
+        by_loop.setdefault(one.loop, []).append(one.durable)
+    for loop, futures in by_loop.items():
+        # A loop that was closed meanwhile has no handler left that could answer.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_resolve, futures, saved)
 
 
 def _resolve(futures: Sequence["asyncio.Future[bool]"], saved: bool) -> None:

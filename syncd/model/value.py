@@ -96,7 +96,7 @@ def canonical_text(raw: str) -> str:
 
     Both services rewrite texts in these ways (reference/bitbucket.md 6.3, reference/airtable.md 4.2).
     """
-    if raw.isascii() and "\r" not in raw and "\n" not in raw and " " not in raw:
+    if raw.isascii() and raw.isprintable() and " " not in raw:
         return raw
     plain = unicodedata.normalize("NFC", raw.replace("\r\n", "\n").replace("\r", "\n").replace("\u200c", ""))
     return "\n".join(line.rstrip() for line in plain.split("\n")).strip()

@@ -22,6 +22,7 @@ from syncd.sandbox.fault import FaultKind
 from tests.airtable import stand
 from tests.airtable.cells import VALUES, held_by
 from tests.airtable.stand import Stand
+from tests.sandbox import airtable_setup
 from tests.sandbox.airtable_setup import ANNA, BOT
 from tests.wire_stand import HandClock, NotingGate
 
@@ -521,7 +522,7 @@ def test_a_real_ping_verifies_with_the_secret_of_its_hook(at: Stand) -> None:
 
 def test_the_in_process_front_serves_the_side_as_well() -> None:
     """The simulator's way in: no socket, the same bytes."""
-    service = stand.lab(tables=stand.TABLES)
+    service = airtable_setup.lab(tables=stand.TABLES)
     clock = HandClock()
     made = side.open_side(
         base_url="https://api.airtable.com",

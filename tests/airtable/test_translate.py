@@ -79,6 +79,8 @@ AT = datetime(2021, 12, 26, 12, 0, tzinfo=UTC)
         pytest.param("singleLineText", None, NOTHING, id="an absent cell is empty"),
         pytest.param("singleLineText", "", NOTHING, id="an empty text is empty"),
         pytest.param("singleLineText", " \n", NOTHING, id="a blank text is empty"),
+        pytest.param("richText", "\t\n", NOTHING, id="a tab and what the service appends are empty"),
+        pytest.param("singleLineText", "\tx\x1c", Text("x"), id="blanks of any kind do not count at the edges"),
         pytest.param("checkbox", False, NOTHING, id="an unticked box is empty"),
         pytest.param("multipleSelects", [], NOTHING, id="no options are empty"),
         pytest.param("richText", "\n", NOTHING, id="a cleared rich text is empty"),

@@ -30,8 +30,9 @@ BODY_BYTES_MAX = 1_048_576
 BODY_WAIT_S = 10.0
 # Bitbucket gives up after 10 s and does not repeat; a 503 it does repeat (reference/bitbucket.md 4).
 ACK_WAIT_S = 8.0
-# Requests in flight, and bytes of their bodies: above either the answer is 503 at once.
-CAPACITY = 1_024
+# Requests in flight, and bytes of their bodies: above either the answer is 503 at once. Fewer than the server takes
+# connections, so that there is one left to say so.
+CAPACITY = 256
 HELD_BYTES_MAX = 64 * 1_048_576
 GROUP_MAX = 256
 

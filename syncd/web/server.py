@@ -30,7 +30,8 @@ HEAD_BYTES_MAX = 65_536
 HEAD_WAIT_S = 10.0
 # Chunk sizes and trailers of one body: what 1 MiB needs when it comes in chunks of one byte.
 FRAMING_BYTES_MAX = 8 * 1_048_576
-CONNECTIONS_MAX = 2_048
+# Per listener. Both together stay below the 1024 descriptors that a process may have by default.
+CONNECTIONS_MAX = 400
 _BACKLOG = 2_048
 # A busy Python thread starves the listener; shorter turns give back a factor of 3 to 5 (reference/dependencies.md 2).
 _SWITCH_INTERVAL_S = 0.0005
@@ -210,6 +211,9 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_MAX:
+            transport.close()
+            return
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -258,7 +262,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
 
 def _config(app: Any) -> uvicorn.Config:
-    # "Invalid request" and "limit exceeded" are warnings that anyone outside could write into our log without end.
+    # "Invalid request" is a warning that anyone outside could write into our log without end.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return uvicorn.Config(
         app,
@@ -271,7 +275,6 @@ def _config(app: Any) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=CONNECTIONS_MAX,
         timeout_graceful_shutdown=GRACEFUL_S,
         backlog=_BACKLOG,
     )

@@ -338,6 +338,28 @@ def test_a_head_that_does_not_come_is_cut_off(place: Place, monkeypatch: pytest.
         assert slow.recv(1) == b""
 
 
+def test_connections_are_bounded_and_a_closed_one_makes_room(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 3)
+
+    def is_served() -> bool:
+        with connect(place.port) as connection:
+            connection.sendall(signed(b"{}"))
+            try:
+                return read_answer(connection)[0] == 200
+            except (OSError, errors.SyncdError):
+                return False
+
+    idle = [connect(place.port) for _ in range(3)]
+    assert _until(lambda: not is_served())
+    for connection in idle:
+        connection.close()
+    assert _until(is_served)
+
+
+def test_a_full_listener_still_has_a_connection_to_say_so() -> None:
+    assert hooks.CAPACITY < server.CONNECTIONS_MAX
+
+
 def test_trailers_are_not_collected(place: Place) -> None:
     head = f"POST /hooks/bitbucket/e1 HTTP/1.1\r\nHost: x\r\nX-Hub-Signature: {signature(b'')}\r\n"
     trailer = "0\r\nX-Hub-Signature: again\r\n\r\n"

@@ -72,7 +72,7 @@ def decide(
         return Verdict(refusal=f"{rule.key}: its condition fails: {exc.message}")
     made = situation.made.get(rule.key)
     if made is not None:
-        return _made_before(rule, made, linked, wanted=wanted)
+        return _made_before(rule, made, situation, linked, wanted=wanted)
     if not wanted:
         return _NOTHING_TO_DO
     match rule:
@@ -84,7 +84,7 @@ def decide(
             assert_never(rule)
 
 
-def _made_before(rule: ActionRule, made: Made, linked: link.Linked, *, wanted: bool) -> Verdict:
+def _made_before(rule: ActionRule, made: Made, situation: Situation, linked: link.Linked, *, wanted: bool) -> Verdict:
     """Once per rule and record, for ever: a vanished or declined object is reported, never made again."""
     if made.intended:
         return Verdict(pending=f"{rule.key}: whether it was made is being looked up")
@@ -92,7 +92,10 @@ def _made_before(rule: ActionRule, made: Made, linked: link.Linked, *, wanted: b
         if wanted and not linked.branches:
             return Verdict(refusal=f"{rule.key}: the branch was made once and is gone; it is not made again")
         return _NOTHING_TO_DO
-    found = next((pr for pr in linked.pull_requests if made.object in (object_of_pull_request(pr.key), pr.url)), None)
+    # Among all of the work: one that was found instead of made need not be linked.
+    found = next(
+        (pr for pr in situation.work.pull_requests if made.object in (object_of_pull_request(pr.key), pr.url)), None
+    )
     if found is None:
         gone = wanted and not linked.pull_requests
         return (

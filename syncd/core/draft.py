@@ -118,15 +118,18 @@ class Draft:
 
     def tolerate(self, key: AgreedKey, foreign: Value | None) -> None:
         """A foreign value is left alone, or (None) not any more."""
-        if self.situation.tolerated.get(key) != foreign:
+        if self.situation.tolerated.get(key) != foreign and all(known.key != key for known in self.tolerations):
             self.tolerations.append(Toleration(key=key, value=foreign))
 
     def write(self, write: Write) -> None:
         """Plan a write, unless the value is there already; a later write to the same cell replaces the earlier one."""
         if any(known.target == write.target for known in self.writes):
             self.writes = [known for known in self.writes if known.target != write.target]
-        if write.before != write.after:
-            self.writes.append(write)
+        if write.before == write.after:
+            return
+        self.writes.append(write)
+        if write.agrees is not None:
+            self.tolerate(write.agrees, None)
 
     def keep_conflicts(self, of: FieldId, what: str, rule: str) -> None:
         """An open conflict stays while nothing can be decided about its field."""
@@ -149,8 +152,9 @@ class Draft:
             )
         )
         where = "" if key.pull_request is None else f" and pull request #{key.pull_request.number}"
+        # Without the reason: it is another one from the second plan on, and the note would change for nothing.
         self.note(
-            f'"{what}" is held: {reason}. Here it is {shown(airtable)}, in Bitbucket{where} {shown(bitbucket)}. '
+            f'"{what}" differs and is held: here it is {shown(airtable)}, in Bitbucket{where} {shown(bitbucket)}. '
             "Make both equal, or let somebody decide it"
         )
 
@@ -186,8 +190,8 @@ def shown(found: Value) -> str:
     raw = value.plain(found)
     if raw is None:
         return "empty"
-    text = ", ".join(raw) if isinstance(raw, list) else str(raw)
-    if text.startswith("sha256:"):
+    if isinstance(found, value.Text) and found.key.startswith("sha256:"):
+        # The state remembers its hash only, and the same value must always read the same.
         return "a long text"
-    text = " ".join(text.split())
+    text = " ".join((", ".join(raw) if isinstance(raw, list) else str(raw)).split())
     return f'"{text}"' if len(text) <= 60 else f'"{text[:59]}…"'

@@ -88,16 +88,18 @@ def _two_way(draft: Draft, rule: FieldRule) -> None:
         _not_known(draft, rule, cell.reason)
         return
     airtable = mapping.cell_value(rule, cell, draft.rules)
-    for position, pull_request in enumerate(pull_requests):
+    found: list[tuple[_Carrier, Value]] = []
+    for pull_request in pull_requests:
         bitbucket = mapping.attribute_value(rule, pull_request, draft.rules)
         if isinstance(bitbucket, mapping.Unfit):
             draft.refuse(rule.field.id, rule.key, bitbucket.reason)
-            continue
-        if isinstance(bitbucket, Unknown):
+        elif isinstance(bitbucket, Unknown):
             _not_known(draft, rule, bitbucket.reason)
-            continue
-        carrier = _Carrier(draft, rule, AgreedKey(rule.field.id, pull_request.key), pull_request)
-        # The next pull request is compared with what the cell will hold.
+        else:
+            found.append((_Carrier(draft, rule, AgreedKey(rule.field.id, pull_request.key), pull_request), bitbucket))
+    # Who moved comes first and who is new last: each is compared with what the cell will hold by then.
+    found.sort(key=lambda one: one[0].rank(one[1]))
+    for position, (carrier, bitbucket) in enumerate(found):
         airtable = carrier.carry(airtable, bitbucket, rule.owner, further=position > 0)
 
 
@@ -154,6 +156,11 @@ class _Carrier:
         self.pull_request = pull_request
         self.accepted = draft.accepted(rule.fingerprint)
 
+    def rank(self, bitbucket: Value) -> int:
+        """0: Bitbucket's side moved; 1: it did not; 2: never agreed."""
+        agreed = self.draft.agreed(self.key, accepted=self.accepted)
+        return 2 if isinstance(agreed, Unknown) else int(agreed == bitbucket)
+
     def _agreed_elsewhere(self) -> bool:
         """Whether another pull request of this record agreed on the field."""
         return self.accepted and any(
@@ -179,6 +186,7 @@ class _Carrier:
             draft.agree(key, airtable)
             return airtable
         situation = draft.situation
+        permitted, why_not = (True, "") if self.pull_request is None else may_write(draft, self.pull_request)
         decision = ownership.decide(
             ownership.Question(
                 owner=owner,
@@ -186,13 +194,15 @@ class _Carrier:
                 airtable=airtable,
                 bitbucket=bitbucket,
                 tolerated=situation.tolerated.get(key) if self.accepted else None,
-                conflict=situation.conflicts.get(key),
+                # Between a cell and what nobody may write there is nothing to be decided by a person.
+                conflict=situation.conflicts.get(key) if permitted else None,
                 edited=situation.edited.get(key, _NO_TIMES),
                 further=further or self._agreed_elsewhere(),
                 on_conflict=rule.conflict,
                 tolerance=rule.tolerance,
                 foreign_edit=rule.foreign_edit,
-                adopt=rule.adopt,
+                # What cannot be written cannot take a value over.
+                adopt=rule.adopt and self.pull_request is not None,
             )
         )
         if not self.accepted:
@@ -200,7 +210,10 @@ class _Carrier:
         if draft.is_held(key.field):
             draft.keep_conflicts(key.field, rule.field.name, rule.key)
             return airtable
-        if self.pull_request is not None and not self._permitted(decision):
+        if not permitted and (decision.airtable is None or decision.bitbucket is not None):
+            # Read, and never written: what another record leads, or nobody may edit any more.
+            if why_not and decision.bitbucket is not None:
+                draft.note(why_not)
             return airtable
         if decision.conflict:
             draft.conflict(key, rule.field.name, rule.key, airtable, bitbucket, decision.conflict)
@@ -212,16 +225,6 @@ class _Carrier:
             return airtable
         self._to_airtable(decision, reason)
         return decision.airtable
-
-    def _permitted(self, decision: ownership.Decision) -> bool:
-        """What another record leads, or nobody may edit any more, is read and never written."""
-        assert self.pull_request is not None  # the caller's condition
-        permitted, note = may_write(self.draft, self.pull_request)
-        if permitted:
-            return True
-        if note and decision.bitbucket is not None:
-            self.draft.note(note)
-        return decision.airtable is not None and decision.bitbucket is None
 
     def _tell(self, decision: ownership.Decision, airtable: Value, bitbucket: Value) -> None:
         draft, rule, key = self.draft, self.rule, self.key
@@ -241,8 +244,6 @@ class _Carrier:
             )
         if decision.tolerate:
             draft.tolerate(key, foreign)
-        elif decision.airtable is not None or decision.bitbucket is not None:
-            draft.tolerate(key, None)
 
     def _to_airtable(self, decision: ownership.Decision, reason: str) -> None:
         assert decision.airtable is not None  # the caller's condition

@@ -252,8 +252,6 @@ def _move(
         refused_before = draft.refused
         draft.refuse(key.field, f"{rules.key}.illegal_edit", reason)
         draft.refused = refused_before or draft.rules.columns.note is not None
-    else:
-        draft.tolerate(key, None)
     rule = (
         f"{rules.key}.illegal_edit" if illegal else verdict.edges[-1].key if verdict.edges else f"{rules.key}.initial"
     )

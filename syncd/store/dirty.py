@@ -358,11 +358,9 @@ def next_due(db: Connection, sync: SyncName, repositories: Sequence[RepositoryId
 def counts(db: Connection, sync: SyncName | None, inbox: int) -> QueueCounts:
     """Sizes. A key that only waits for the clock is not behind; a record that waits on a refusal is parked."""
     here = "true" if sync is None else "sync = :sync"
-    dirty, oldest = db.execute(
-        f"SELECT count(*), min(CASE WHEN since > {_UNTOLD} THEN since END) FROM dirty_record"
-        f" WHERE {here} AND parked = 0 AND waiting = 0",
-        {"sync": sync},
-    ).fetchone()
+    behind = f"FROM dirty_record WHERE {here} AND parked = 0 AND waiting = 0"
+    (dirty,) = db.execute(f"SELECT count(*) {behind}", {"sync": sync}).fetchone()
+    (oldest,) = db.execute(f"SELECT min(since) {behind} AND since > {_UNTOLD}", {"sync": sync}).fetchone()
     (parked,) = db.execute(
         f"SELECT count(*) FROM (SELECT sync, record FROM dirty_record WHERE {here} AND parked = 1"
         f" UNION SELECT sync, record FROM record WHERE {here} AND parked <> '')",

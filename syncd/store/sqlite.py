@@ -137,7 +137,9 @@ class SqliteStore:
                 # Closed already.
                 return
             except sqlite3.Error as error:
-                raise self._trouble(error) from error
+                # With a full disk the log stays as it is, with every commit in it; the next start takes it from there.
+                if _code(error) != _FULL:
+                    raise self._trouble(error) from error
             finally:
                 self._connection.close()
                 if self._lock is not None:

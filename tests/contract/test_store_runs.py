@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from syncd.model.change import AgreedKey, Agreement, ForeignEdit, NewLink, Side, Toleration
+from syncd.model.change import AgreedKey, Agreement, Conflict, ForeignEdit, NewLink, Side, Toleration
 from syncd.model.ids import FieldId, OperationId, RecordId, RunId, SyncName
 from syncd.model.outcome import Result
 from syncd.model.situation import EditTimes, Made
@@ -140,17 +140,34 @@ def test_what_was_not_made_after_all_is_forgotten(store: Store) -> None:
 
 
 def test_a_record_that_is_gone_drops_all_but_what_was_made_for_it(store: Store) -> None:
-    link = NewLink(record=RECORD, pull_request=a_key(3), evidence="url")
-    made = Made(rule="cut", object="b")
-    agreement = Agreement(key=AgreedKey(NAME), value=text("x"))
-    commit(
-        store, a_commit(links=(link,), made=(made,), agreements=(agreement,), linked=True), a_commit(OTHER, linked=True)
+    key, made = AgreedKey(NAME), Made(rule="cut", object="b")
+    conflict = Conflict(
+        record=RECORD,
+        field=NAME,
+        what="Name",
+        pull_request=None,
+        airtable=text("a"),
+        bitbucket=text("b"),
+        rule="r",
+        reason="both moved",
     )
+    known = a_commit(
+        links=(NewLink(record=RECORD, pull_request=a_key(3), evidence="url"),),
+        made=(made,),
+        agreements=(Agreement(key=key, value=text("x")),),
+        tolerations=(Toleration(key=key, value=text("y")),),
+        conflicts=(conflict,),
+        linked=True,
+        parked="no",
+    )
+    commit(store, known, a_commit(OTHER, linked=True))
+    store.save_edits(SYNC, [(RECORD, NAME, NOW)])
     store.mark_records(SYNC, [RECORD], Lane.EDIT, NOW, NOW)
     commit(store, a_commit(gone=True))
 
     assert remembered(store) == Remembered(made={"cut": made})
     assert set(store.load_known(SYNC)) == {OTHER}
+    assert store.load_conflicts(SYNC) == ()
     assert store.next_due(SYNC, []) is None
     assert store.states(SYNC) == {"ok": 1, "linked": 1}
 

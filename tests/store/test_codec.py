@@ -1,5 +1,6 @@
 """Work as JSON: what is decoded is what was encoded, and equal values have equal lines."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -61,6 +62,12 @@ def test_decoding_gives_back_what_was_encoded(kind: Any) -> None:
         assert line.isascii()
 
     law()
+
+
+def test_equal_values_have_equal_lines_whatever_the_zone_of_their_moments() -> None:
+    here = a_branch()
+    there = replace(here, target_on=here.target_on.astimezone(timezone(timedelta(hours=2))))
+    assert codec.encode(there) == codec.encode(here)
 
 
 def test_a_field_that_an_older_line_lacks_takes_its_default() -> None:

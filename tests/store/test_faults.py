@@ -56,6 +56,17 @@ def test_a_disk_that_is_full_at_the_commit_recovers_too(store: SqliteStore, benc
     assert store.load_text("a") == "c"
 
 
+def test_closing_on_a_full_disk_loses_nothing(bench: Bench, tmp_path: Path) -> None:
+    store = SqliteStore.open(tmp_path / "syncd.db", connect=bench.connect)
+    store.save_text("a", "b")
+    bench.fail("PRAGMA wal_checkpoint", failure(FULL, "full"))
+    store.close()
+    bench.heal()
+    opened = SqliteStore.open(tmp_path / "syncd.db")
+    assert opened.load_text("a") == "b"
+    opened.close()
+
+
 @pytest.mark.parametrize("code", [IOERR_FSYNC, BUSY, 1], ids=["fsync", "busy", "any other"])
 def test_after_a_failed_commit_nothing_is_believed_until_the_file_is_opened_again(
     store: SqliteStore, bench: Bench, tmp_path: Path, code: int

@@ -391,6 +391,7 @@ def open_house(given: Outside, config: Path, environment: str) -> Iterator[House
 def run_daemon(config: Path, environment: str | None) -> int:
     """Be the daemon until a signal comes. Returns the exit status."""
     settings = _settings()
+    log.configure(settings.log_level)
     given = outside()
     with open_house(given, config, environment or "") as house:
         _log.info("daemon.started", version=VERSION, spec_hash=house.rules.spec_hash)

@@ -23,6 +23,7 @@ COMMANDS = {
     "hold": "Write nothing to a record, or one field of it, for now.",
     "unhold": "Release a hold.",
     "journal": "List what was written, with the values before.",
+    "demo": "Run the main job against a local sandbox and tell what happens.",
     "sandbox": "Run both services on this machine, to play with.",
     "schema": "Print the JSON Schema of the spec, for editors.",
 }

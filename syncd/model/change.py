@@ -212,6 +212,15 @@ class NewLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewMade:
+    """What an action would make exists already: remembered as made, so that it is never made again. As `situation.Made`."""
+
+    record: RecordId
+    rule: str
+    object: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordPlan:
     """
     All that is to be done, remembered or told for one record.
@@ -235,6 +244,7 @@ class RecordPlan:
     agreements: tuple[Agreement, ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     links: tuple[NewLink, ...] = ()
+    made: tuple[NewMade, ...] = ()
     status: str | None = None
     pending: tuple[str, ...] = ()
     held: tuple[str, ...] = ()

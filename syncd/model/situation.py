@@ -38,7 +38,13 @@ class OpenConflict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What an action made for this record, once and for ever. `intended` means: sent, the outcome is not known yet."""
+    """
+    What an action made for this record, once and for ever.
+
+    Args:
+        object: the branch's name or the pull request's key as text; "" in a commit means: nothing was made, forget it.
+        intended: sent, the outcome is not known yet.
+    """
 
     rule: str
     object: str

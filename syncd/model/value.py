@@ -169,7 +169,8 @@ def plain(value: Value) -> str | int | float | bool | list[str] | None:
 
 def format_instant(at: datetime) -> str:
     """ISO 8601 in UTC with milliseconds and `Z`, as Airtable writes it."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    moment = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def dump(value: Value, *, whole: bool = False) -> str:

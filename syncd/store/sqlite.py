@@ -338,7 +338,7 @@ class SqliteStore:
             work.save_evidence(db, repository, links or {}, changed)
             if done:
                 dirty_keys.done_work(db, done)
-            if done or listed_at is not None:
+            if listed_at is not None:
                 work.save_listed(db, repository, listed_at)
             return work.records_of_changes(db, repository, changed)
 

@@ -59,11 +59,11 @@ def save_trouble(db: Connection, repositories: Iterable[RepositoryId], trouble: 
     )
 
 
-def save_listed(db: Connection, repository: RepositoryId, listed_at: datetime | None) -> None:
-    """It could be read; completely, when `listed_at` says since when."""
+def save_listed(db: Connection, repository: RepositoryId, listed_at: datetime) -> None:
+    """It was read completely, as it was at that moment or later: no trouble is left."""
     db.execute(
-        "UPDATE repository SET trouble = '', listed_at = coalesce(:listed_at, listed_at) WHERE id = :id",
-        {"id": repository, "listed_at": columns.moment_or_none(listed_at)},
+        "UPDATE repository SET trouble = '', listed_at = :listed_at WHERE id = :id",
+        {"id": repository, "listed_at": columns.moment(listed_at)},
     )
 
 

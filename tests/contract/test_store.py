@@ -329,7 +329,25 @@ def test_released_work_comes_again_and_tells_its_repository_s_trouble(store: Sto
     assert (again.attempts, again.happened_at) == (1, s(-1))
     store.save_work(WEB, done=[again])
     (view,) = store.load_repositories([WEB])
-    assert (view.trouble, view.unread) == ("", 0)
+    assert (view.trouble, view.unread) == ("502", 0), "who knows that it can be read again says so"
+
+
+def test_work_that_showed_less_than_the_event_knew_is_read_again_without_trouble(store: Store) -> None:
+    store.save_repository(Repository(id=WEB, workspace="acme", slug="web", name="Web", main_branch="main"))
+    store.mark_work([(DirtyWork(repository=WEB, dirt=Dirt.PULL_REQUEST, name="1"), s(-1))], NOW, NOW)
+    store.release_work(store.claim_work([WEB], NOW, 10), s(5), failed=True)
+    (view,) = store.load_repositories([WEB])
+    assert (view.trouble, view.unread) == ("", 1)
+
+
+def test_work_may_be_claimed_early_but_not_what_was_tried(store: Store) -> None:
+    tried, fresh = (DirtyWork(repository=WEB, dirt=Dirt.PULL_REQUEST, name=name) for name in "12")
+    store.mark_work([(tried, None)], NOW, NOW)
+    store.release_work(store.claim_work([WEB], NOW, 10), s(60), failed=True)
+    store.mark_work([(fresh, None)], NOW, s(5))
+    assert store.claim_work([WEB], NOW, 10) == ()
+    assert [mark.work for mark in store.claim_work([WEB], NOW, 10, early=True)] == [fresh]
+    assert store.claim_work([WEB], NOW, 10, early=True) == ()
 
 
 # ------------------------------------------------------------------------------------------------------- endpoints

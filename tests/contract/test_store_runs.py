@@ -94,7 +94,16 @@ def test_what_a_pass_learnt_about_a_record_is_remembered(state: State) -> None:
     assert store.load_remembered(ELSEWHERE, [RECORD]) == {RECORD: Remembered()}
 
 
-@pytest.mark.parametrize("found", [NOTHING, TRUE, options(["b", "a"]), text("y" * 500), number(3)], ids=repr)
+VALUES: dict[str, Value] = {
+    "nothing": NOTHING,
+    "true": TRUE,
+    "options": options(["b", "a"]),
+    "long text": text("y" * 500),
+    "number": number(3),
+}
+
+
+@pytest.mark.parametrize("found", VALUES.values(), ids=list(VALUES))
 def test_every_kind_of_value_is_agreed_as_it_was(store: Store, found: Value) -> None:
     commit(store, a_commit(agreements=(Agreement(key=AgreedKey(NAME), value=found),)))
     assert remembered(store).agreed == {AgreedKey(NAME): found}

@@ -57,6 +57,8 @@ def step(context: Context, now: datetime, stop: Callable[[], str]) -> int:
         return 0
     try:
         work.refresh(context, now, early=True)
+        # What was read just now may have made more records due: they travel in the same batches.
+        keys = (*keys, *context.store.claim_records(context.name, now, CLAIM_MAX - len(keys)))
         done = carry_out(context, keys, now, stop)
     except errors.Throttled as error:
         context.store.release_records(keys, error.retry_at, failed=False, error=error.message)

@@ -40,12 +40,14 @@ def typed_link(situation: Situation, rules: SyncRules) -> Typed | None:
     cell = NOTHING if rules.link.url is None else situation.record.cells.get(rules.link.url, NOTHING)
     if rules.link.url is None or not isinstance(cell, Text):
         return None
+    agreed = situation.agreed.get(AgreedKey(rules.link.url)) if rules.fingerprint in situation.accepted else None
+    if agreed == cell:
+        return None
     reference = link.url_reference(cell.key if cell.raw is None else cell.raw, rules.repositories)
     if reference is None:
         return None
     key = PullRequestKey(*reference)
-    agreed = situation.agreed.get(AgreedKey(rules.link.url)) if rules.fingerprint in situation.accepted else None
-    if key in situation.remembered or agreed == cell:
+    if key in situation.remembered:
         return None
     others = [one for one in situation.records_of.get(key, ()) if one != situation.record.id]
     if agreed is None and others:

@@ -98,7 +98,8 @@ def _two_way(draft: Draft, rule: FieldRule) -> None:
         else:
             found.append((_Carrier(draft, rule, AgreedKey(rule.field.id, pull_request.key), pull_request), bitbucket))
     # Who moved comes first and who is new last: each is compared with what the cell will hold by then.
-    found.sort(key=lambda one: one[0].rank(one[1]))
+    if len(found) > 1:
+        found.sort(key=lambda one: one[0].rank(one[1]))
     for position, (carrier, bitbucket) in enumerate(found):
         airtable = carrier.carry(airtable, bitbucket, rule.owner, further=position > 0)
 
@@ -212,7 +213,7 @@ class _Carrier:
             return airtable
         if not permitted and (decision.airtable is None or decision.bitbucket is not None):
             # Read, and never written: what another record leads, or nobody may edit any more.
-            if why_not and decision.bitbucket is not None:
+            if why_not and (decision.bitbucket is not None or decision.conflict):
                 draft.note(why_not)
             return airtable
         if decision.conflict:

@@ -157,3 +157,8 @@ def test_emptied_work(gone: int, incomplete: bool, believed: bool) -> None:
     unlinked = [a_situation(rules) for _ in range(50)]
     found = guard.emptied_work(empty + full + unlinked, GuardRules(floor=2))
     assert (found == "") is believed
+
+
+def test_a_key_that_is_planned_and_waits_is_counted_once() -> None:
+    plans = [a_plan(number, after=None) for number in range(10)]
+    assert guard.check(plans, 10, (), RULES, NOW, waiting=plans).clears == 10

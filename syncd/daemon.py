@@ -26,7 +26,7 @@ _log = log.logger("daemon")
 DRAIN_S = 18.0
 RETRY_S = 5.0
 # A thread that neither waits nor sent a request for this long hangs (reliability.md PR07).
-HANGS_AFTER_S = 110.0
+HANGS_AFTER_S = 85.0
 LEDGER_EVERY_S = 10
 RETENTION_EVERY_S = 3600
 
@@ -43,6 +43,10 @@ class Served(Protocol):
     @property
     def alive(self) -> bool:
         """Whether they serve."""
+
+    @property
+    def beats(self) -> int:
+        """Grows at least once a second while neither their loop nor their writer is stuck."""
 
 
 class Crew(Protocol):
@@ -199,6 +203,7 @@ class Daemon:
         """The main thread: watchdog, reloads, and the end."""
         every = self._duties.watchdog_s / 2 or 30.0
         beats, still_since = self._duties.beats(), self._duties.clock.monotonic_s()
+        served = -1
         while not self._ended.is_set():
             self._ended_or_due.wait(every)
             self._ended_or_due.clear()
@@ -210,7 +215,9 @@ class Daemon:
             if now_beats != beats or all(thread.waiting for thread in self._threads):
                 beats, still_since = now_beats, now_s
             hangs = now_s - still_since > HANGS_AFTER_S
-            if not hangs and self._duties.listeners.alive and not self._failure:
+            serving = self._duties.listeners.alive and self._duties.listeners.beats != served
+            served = self._duties.listeners.beats
+            if not hangs and serving and not self._failure:
                 self._duties.notify("WATCHDOG=1")
             if self._failure:
                 self._ended.set()

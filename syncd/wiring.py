@@ -37,6 +37,7 @@ from syncd.spec import connections, load, resolve, rules
 from syncd.spec import secret as secrets
 from syncd.store import pause, sqlite
 from syncd.web import admin, hooks, server
+from syncd.web import control as web_control
 
 _log = log.logger("wiring")
 
@@ -180,6 +181,7 @@ class House:
         for sync in resolved.rules.syncs.values():
             for repository in sync.repositories:
                 self.store.save_repository(repository)
+        self.warnings = resolved.warnings
         for warning in resolved.warnings:
             _log.warning("spec.loaded", file=warning.file, line=warning.line, key=warning.key, hint=warning.expected)
         _log.info("spec.loaded", spec_hash=resolved.rules.spec_hash, syncs=len(resolved.rules.syncs))
@@ -263,13 +265,21 @@ class House:
         """The lock under which a sync is planned and written to."""
         return self._locks.setdefault(sync, threading.RLock())
 
-    def repair_time(self, sync: rules.SyncRules) -> budget.RepairTime:
-        """T of one sync, with its arithmetic (SPEC section 3, "Level, not edge")."""
-        states = self.store.states(sync.name)
-        sizes = budget.Sizes(
-            records=sum(count for state, count in states.items() if state != "linked"),
-            repositories=len(sync.repositories),
-        )
+    def problem(self, path: tuple[str, ...], expected: str) -> errors.Problem:
+        """A problem of the present spec, with its place."""
+        return self._spec.document.problem(path, expected)
+
+    def repair_time(self, sync: rules.SyncRules, records: int | None = None) -> budget.RepairTime:
+        """
+        T of one sync, with its arithmetic (SPEC section 3, "Level, not edge").
+
+        Args:
+            records: how many there are; None: as many as the state knows.
+        """
+        if records is None:
+            states = self.store.states(sync.name)
+            records = sum(count for state, count in states.items() if state != "linked")
+        sizes = budget.Sizes(records=records, repositories=len(sync.repositories))
         base = self.rules.airtable[sync.airtable]
         return budget.repair_time(
             sizes,
@@ -462,11 +472,32 @@ class _Running:
 def check(config: Path, environment: str | None, live: bool) -> list[errors.Problem]:
     """Problems and warnings of a spec; with `live` also of its names against both services. Raises SpecError."""
     spec = load.load(config, environment or "")
-    warnings = list(spec.warnings)
-    if live:
-        house = House(outside(), config, environment or "", _settings(), sqlite.SqliteStore.in_memory())
+    if not live:
+        return list(spec.warnings)
+    house = House(outside(), config, environment or "", _settings(), sqlite.SqliteStore.in_memory())
+    try:
+        return [
+            *house.warnings,
+            *(problem for sync in house.rules.syncs.values() for problem in _too_slow(house, sync)),
+        ]
+    finally:
         house.close()
-    return warnings
+
+
+def _too_slow(house: House, sync: rules.SyncRules) -> list[errors.Problem]:
+    """`repair_within` that the budgets cannot keep, with the arithmetic."""
+    found = house.context(sync)
+    records = len(found.catalogue.fetch_listing(sync.table, sync.view, found.fields()))
+    needed = house.repair_time(sync, records)
+    wished = house.rules.daemon.repair_within
+    if needed.time <= wished:
+        return []
+    return [
+        house.problem(
+            ("daemon", "repair_within"),
+            f"at least {needed.time}, or larger budgets, for sync {sync.name}: {'; '.join(needed.arithmetic)}",
+        )
+    ]
 
 
 def _settings() -> Settings:
@@ -533,14 +564,21 @@ class _Serving:
     def alive(self) -> bool:
         return self._listeners.alive
 
+    @property
+    def beats(self) -> int:
+        # The smaller of both counts stands still as soon as one of them does.
+        return min(self._listeners.beats, self._hooks.beats)
+
 
 def _listeners(house: House, found: control.Control, wake: Callable[[], None], given: Outside) -> _Serving:
     hooks_app = hooks.build(_WakingIntake(house.intake, wake), given.clock)
     admin_address = server.parse_address(house.rules.daemon.admin)
-    token = given.environment.get("SYNCD_ADMIN_TOKEN", "")
+    token = web_control.read_token(given.environment)
+    inherited = systemd.inherited(given.environment, os.getpid())
+    hooks_address = server.parse_address(house.rules.daemon.hooks)
     listeners = server.Listeners(
         [
-            server.Listener(name="hooks", address=server.parse_address(house.rules.daemon.hooks), app=hooks_app),
+            server.Listener(name="hooks", address=hooks_address, app=hooks_app, inherited=inherited.get("hooks")),
             server.Listener(name="admin", address=admin_address, app=admin.build(found, admin_address, token)),
         ]
     )

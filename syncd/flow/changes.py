@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from syncd import log
+from syncd.flow import full_compare
 from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.event import CellChange, Changes, Endpoint
@@ -47,13 +48,15 @@ def poll(contexts: tuple[Context, ...], endpoint: Endpoint, now: datetime) -> Po
         page = first.catalogue.fetch_changes(HookId(endpoint.hook), cursor, fields)
         pages += 1
         marks = _marks(contexts, page)
+        if page.gap or page.broken or _fell_short(first, endpoint, page, cursor):
+            full_compare.forget(first, base=first.sync.base)
+            compare = True
         if page.next_cursor != cursor or marks:
             quiet = min(context.sync.quiet for context in contexts)
             edits = [edit for context in contexts for edit in _edits(context, page)]
             first.store.save_changes(endpoint.id, page.next_cursor, marks, now, now + quiet, edits=edits)
         _tell_races(contexts, page)
         touched += sum(len(records) for records in marks.values())
-        compare = compare or page.gap
         schema_changed = schema_changed or page.schema_changed
         cursor = page.next_cursor
         if page.broken:
@@ -63,6 +66,22 @@ def poll(contexts: tuple[Context, ...], endpoint: Endpoint, now: datetime) -> Po
     if compare:
         _log.warning("cursor.gap", endpoint=endpoint.id, cursor=endpoint.cursor)
     return Polled(pages=pages, records=touched, compare=compare, schema_changed=schema_changed)
+
+
+def noted_key(endpoint: Endpoint) -> str:
+    """Where the state keeps the number that the hook's next payload had when the hooks were last listed."""
+    return f"next-payload:{endpoint.id}"
+
+
+def _fell_short(context: Context, endpoint: Endpoint, page: Changes, cursor: int) -> bool:
+    """An empty answer whose cursor is below what the list of hooks said: all payloads in between are gone (airtable.md 5.5)."""
+    if page.more or page.next_cursor != cursor:
+        return False
+    noted = context.store.load_text(noted_key(endpoint))
+    if not noted or int(noted) <= cursor:
+        return False
+    context.store.save_text(noted_key(endpoint), "")
+    return True
 
 
 def _marks(contexts: tuple[Context, ...], page: Changes) -> dict[SyncName, tuple[RecordId, ...]]:

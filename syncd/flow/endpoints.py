@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from syncd import log, ports
+from syncd.flow import changes, full_compare
 from syncd.flow.context import Context
 from syncd.model.change import Side
 from syncd.model.event import Endpoint
@@ -92,6 +93,7 @@ def _ensure_airtable(context: Context, now: datetime) -> bool:
         expires=made.expires,
         created_at=now,
     )
+    full_compare.forget(context, base=context.sync.base)
     context.store.save_endpoint(endpoint, made.secret)
     _log.info("endpoint.created", endpoint=id, provider="airtable", pings=bool(url))
     return True
@@ -104,6 +106,8 @@ def _fits(hook: ports.HookState, url: str, now: datetime) -> bool:
 
 def _keep_alive(context: Context, known: Endpoint, hook: ports.HookState, now: datetime) -> None:
     expires = hook.expires
+    if hook.next_payload > known.cursor:
+        context.store.save_text(changes.noted_key(known), str(hook.next_payload))
     if expires is not None and expires - now < RENEW_BEFORE:
         expires = context.catalogue.send_hook_renewal(hook.hook)
         _log.info("endpoint.renewed", endpoint=known.id, expires=expires.isoformat())
@@ -140,6 +144,7 @@ def _ensure_bitbucket(context: Context, repository: Repository, now: datetime, s
             return _set_right(context, repository, known, hook, events, secrets[0])
         _log.warning("endpoint.lost", endpoint=known.id, provider="bitbucket", repository=repository.slug)
         made = context.changelog.create_hook(repository, prefix + known.id, events, secrets[0])
+        full_compare.forget(context, repository=repository.id)
         context.store.save_endpoint(replace(known, hook=made.hook), None)
         return True
     if own:
@@ -148,11 +153,13 @@ def _ensure_bitbucket(context: Context, repository: Repository, now: datetime, s
         _remove_doubles(context, repository, own, keep=hook)
         context.changelog.send_hook(repository, hook.hook, hook.url, events, secrets[0])
         id = EndpointId(hook.url.removeprefix(prefix))
+        full_compare.forget(context, repository=repository.id)
         context.store.save_endpoint(_endpoint(context, repository, id, hook.hook, now), None)
         _log.info("endpoint.adopted", endpoint=id, provider="bitbucket", repository=repository.slug)
         return True
     id = context.ids.endpoint()
     made = context.changelog.create_hook(repository, prefix + id, events, secrets[0])
+    full_compare.forget(context, repository=repository.id)
     context.store.save_endpoint(_endpoint(context, repository, id, made.hook, now), None)
     _log.info("endpoint.created", endpoint=id, provider="bitbucket", repository=repository.slug)
     return True

@@ -13,7 +13,7 @@ from syncd.core import guard, retry
 from syncd.flow import collect, work
 from syncd.flow.context import Context
 from syncd.model.event import Dirt, DirtyWork
-from syncd.model.ids import RecordId, RepositoryId
+from syncd.model.ids import BaseId, RecordId, RepositoryId, SyncName
 from syncd.model.record import Record
 
 _log = log.logger("flow.full_compare")
@@ -30,14 +30,27 @@ class Compared:
     duration: timedelta = timedelta(0)
 
 
-def due_key(context: Context) -> str:
+def due_key(sync: SyncName) -> str:
     """Where the state keeps when the sync was last compared completely."""
-    return f"compared:{context.name}"
+    return f"compared:{sync}"
+
+
+def forget(context: Context, base: BaseId | None = None, repository: RepositoryId | None = None) -> None:
+    """
+    Something may have been missed: no sync that reads this base or repository counts as compared any more.
+
+    Durable, and said before whatever made it necessary is (a cursor that moves on, a hook that is new): a crash in between
+    costs a compare too many, never one too few (I19).
+    """
+    for name, sync in context.rules.syncs.items():
+        reads = repository is not None and any(one.id == repository for one in sync.repositories)
+        if sync.base == base or reads:
+            context.store.save_text(due_key(name), "")
 
 
 def last(context: Context) -> datetime | None:
     """When the last complete compare of this sync began."""
-    text = context.store.load_text(due_key(context))
+    text = context.store.load_text(due_key(context.name))
     return datetime.fromisoformat(text) if text else None
 
 
@@ -66,7 +79,7 @@ def compare(context: Context, now: datetime, stop: Callable[[], str]) -> Compare
     records, marked = compare_table(context, now)
     ended = context.clock.now()
     if not unread and not stop():
-        context.store.save_text(due_key(context), now.isoformat())
+        context.store.save_text(due_key(context.name), now.isoformat())
     done = Compared(
         records=records,
         marked=marked,

@@ -23,6 +23,7 @@ Reader = Callable[[Delivery], Event | str]
 Mark = tuple[DirtyWork, datetime | None]
 
 PROCESS_MAX = 500
+REFUSALS_TOLD_EVERY_S = 10.0
 
 
 class Verdict(Enum):
@@ -52,6 +53,8 @@ class Intake:
         self._quiet = quiet
         self._endpoints: Mapping[EndpointId, Endpoint] = {}
         self._repositories: frozenset[RepositoryId] = frozenset()
+        self._refused = 0
+        self._refusal_told_s: float | None = None
         self.refresh(())
 
     def refresh(self, repositories: Sequence[RepositoryId], quiet: timedelta | None = None) -> None:
@@ -72,9 +75,20 @@ class Intake:
             return Verdict.UNKNOWN
         problem = self._verifiers[provider](found, headers, body)
         if problem:
-            _log.warning("delivery.rejected", endpoint=endpoint, provider=provider, reason=problem)
+            self._tell_refusal(endpoint, provider, problem)
             return Verdict.REFUSED
         return Verdict.GOOD
+
+    def _tell_refusal(self, endpoint: str, provider: str, reason: str) -> None:
+        """One line for all refusals of a while: whoever knows an endpoint's name cannot fill the log (I36)."""
+        self._refused += 1
+        now_s = self._clock.monotonic_s()
+        if self._refusal_told_s is not None and now_s - self._refusal_told_s < REFUSALS_TOLD_EVERY_S:
+            return
+        _log.warning(
+            "delivery.rejected", endpoint=endpoint, provider=provider, reason=reason, refused_so_far=self._refused
+        )
+        self._refusal_told_s = now_s
 
     def save(self, arrived: Sequence[ports.Arrived]) -> None:
         """Make a group of requests durable in one commit. Raises StoreError: then none of them is acknowledged."""

@@ -167,7 +167,7 @@ def unreadable(path: Path, why: str) -> errors.StoreError:
     """The state file cannot be trusted. Nothing is deleted: a person decides (reliability.md ST05)."""
     return errors.StoreError(
         f"{path} cannot be read: {why}",
-        next_step=f"keep a copy of {path} and of {path.name}-wal, then put a backup in their place or run: syncd rebuild",
+        next_step=f'keep a copy of {path} and of {path.name}-wal, then put a backup in their place (OPERATIONS.md, "Backup and restore")',
     )
 
 

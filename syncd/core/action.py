@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import assert_never
 
-from syncd.core import link, mapping
+from syncd.core import link, scoping
 from syncd.model import value
 from syncd.model.change import Action, CreateBranch, CreatePullRequest
 from syncd.model.ids import PullRequestKey, RecordId, RepositoryId
@@ -55,7 +55,7 @@ def object_of_pull_request(key: PullRequestKey) -> str:
 
 
 def decide(
-    rule: ActionRule, situation: Situation, linked: link.Linked, scope: mapping.Scope, rules: SyncRules
+    rule: ActionRule, situation: Situation, linked: link.Linked, scope: scoping.Scope, rules: SyncRules
 ) -> Verdict:
     """
     What one action rule makes of the situation; the rule is accepted, and the record in scope and not held.
@@ -63,7 +63,7 @@ def decide(
     Args:
         scope: with the status as it is after this plan.
     """
-    reason = mapping.unread(rule.when, situation, linked, rules) or mapping.incomplete(_LOOKED_FOR, situation)
+    reason = scoping.unread(rule.when, situation, linked, rules) or scoping.incomplete(_LOOKED_FOR, situation)
     if reason:
         return Verdict(pending=reason)
     try:
@@ -113,7 +113,7 @@ def _made_before(rule: ActionRule, made: Made, situation: Situation, linked: lin
 
 
 def _branch(
-    rule: CreateBranchRule, situation: Situation, linked: link.Linked, scope: mapping.Scope, rules: SyncRules
+    rule: CreateBranchRule, situation: Situation, linked: link.Linked, scope: scoping.Scope, rules: SyncRules
 ) -> Verdict:
     record = situation.record.id
     found = _branch_of(record, linked)
@@ -200,7 +200,7 @@ def _part(part: str) -> str:
 
 
 def _pull_request(
-    rule: CreatePullRequestRule, situation: Situation, linked: link.Linked, scope: mapping.Scope, rules: SyncRules
+    rule: CreatePullRequestRule, situation: Situation, linked: link.Linked, scope: scoping.Scope, rules: SyncRules
 ) -> Verdict:
     record = situation.record.id
     sources = {(branch.repository, branch.name) for branch in linked.branches}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from syncd.core import link, mapping
+from syncd.core import link, mapping, scoping
 from syncd.core.compare import Moved, moved
 from syncd.core.draft import Draft
 from syncd.model import value
@@ -66,7 +66,7 @@ def plan_link_field(draft: Draft, typed: Typed | None) -> None:
     if field is None:
         return
     name = field_name(field, draft.rules)
-    reason = mapping.incomplete(_PULL_REQUESTS, draft.situation)
+    reason = scoping.incomplete(_PULL_REQUESTS, draft.situation)
     cell = draft.cell(field)
     if reason or isinstance(cell, Unknown):
         draft.unknown(name, reason or getattr(cell, "reason", ""))

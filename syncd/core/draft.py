@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from syncd.core import link, mapping
+from syncd.core import link, scoping
 from syncd.model import value
 from syncd.model.change import (
     Action,
@@ -40,7 +40,7 @@ class Draft:
     situation: Situation
     rules: SyncRules
     linked: link.Linked
-    scope: mapping.Scope
+    scope: scoping.Scope
     record_held: str = ""
     field_holds: dict[FieldId, str] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
@@ -160,7 +160,7 @@ class Draft:
 
     def evaluate(self, expression: Expression) -> object:
         """The outcome; `Unknown` when what it reads is not completely known. Raises ExpressionError."""
-        reason = mapping.unread(expression, self.situation, self.linked, self.rules)
+        reason = scoping.unread(expression, self.situation, self.linked, self.rules)
         if reason:
             return Unknown(reason)
         self.watch(expression)

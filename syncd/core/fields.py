@@ -1,11 +1,11 @@
 """Every mapped field of one record: both sides brought into one space, decided, and turned into writes."""
 
-from syncd.core import link, mapping, ownership
+from syncd.core import attribute, link, mapping, ownership, scoping
 from syncd.core.draft import Draft
 from syncd.model import value
 from syncd.model.change import AgreedKey, Attribute, Cell, ForeignEdit, Kind, Owner, Side, Write
 from syncd.model.record import Record
-from syncd.model.situation import EditTimes
+from syncd.model.situation import EditTimes, Situation
 from syncd.model.value import NOTHING, Unknown, Value
 from syncd.model.work import List, PullRequest
 from syncd.spec.expression import ExpressionError
@@ -45,12 +45,12 @@ def _computed(draft: Draft, rule: FieldRule) -> None:
 
 def _read_only(draft: Draft, rule: FieldRule) -> None:
     """An attribute that only Bitbucket changes: the field agrees as a whole, whichever work is the primary."""
-    attribute = rule.attribute or ""
-    reason = mapping.incomplete(mapping.NEEDS[attribute], draft.situation)
+    name = rule.attribute or ""
+    reason = scoping.incomplete(attribute.NEEDS[name], draft.situation)
     if reason:
         _not_known(draft, rule, reason)
         return
-    found = mapping.source(attribute, draft.linked)
+    found = attribute.source(name, draft.linked)
     if found is None and AgreedKey(rule.field.id) not in draft.situation.agreed:
         return  # never had work: there is nothing to show and nothing to take back
     _towards_cell(draft, rule, mapping.attribute_value(rule, found, draft.rules), "")
@@ -76,7 +76,7 @@ def _towards_cell(draft: Draft, rule: FieldRule, wanted: Value | Unknown | mappi
 
 def _two_way(draft: Draft, rule: FieldRule) -> None:
     """An attribute that a person may set in Airtable: agreed per pull request, so that a new primary is first contact."""
-    reason = mapping.incomplete(_PULL_REQUESTS, draft.situation)
+    reason = scoping.incomplete(_PULL_REQUESTS, draft.situation)
     if reason:
         _not_known(draft, rule, reason)
         return
@@ -197,7 +197,7 @@ class _Carrier:
                 tolerated=situation.tolerated.get(key) if self.accepted else None,
                 # Between a cell and what nobody may write there is nothing to be decided by a person.
                 conflict=situation.conflicts.get(key) if permitted else None,
-                edited=situation.edited.get(key, _NO_TIMES),
+                edited=_edit_times(situation, key),
                 further=further or self._agreed_elsewhere(),
                 on_conflict=rule.conflict,
                 tolerance=rule.tolerance,
@@ -299,6 +299,12 @@ class _Carrier:
             agrees=self.key,
             adoption=not self.accepted,
         )
+
+
+def _edit_times(situation: Situation, key: AgreedKey) -> EditTimes:
+    """The cell is one, whichever pull requests the field agrees with; the attribute's time is each pull request's own."""
+    cell = situation.edited.get(AgreedKey(key.field), _NO_TIMES)
+    return EditTimes(airtable=cell.airtable, bitbucket=situation.edited.get(key, _NO_TIMES).bitbucket)
 
 
 def present(pull_request: PullRequest, name: str) -> Value:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from syncd.core import action, columns, fields, link, mapping, transition
+from syncd.core import action, columns, fields, link, scoping, transition
 from syncd.core.draft import Draft
 from syncd.model import value
 from syncd.model.change import (
@@ -51,11 +51,11 @@ def in_scope(situation: Situation, rules: SyncRules) -> bool | Unknown:
     if rules.where is None:
         return True
     linked = link.linked(situation, rules)
-    reason = mapping.unread(rules.where, situation, linked, rules)
+    reason = scoping.unread(rules.where, situation, linked, rules)
     if reason:
         return Unknown(reason)
     try:
-        return bool(rules.where.evaluate(mapping.Scope(situation, linked, rules)))
+        return bool(rules.where.evaluate(scoping.Scope(situation, linked, rules)))
     except ExpressionError as exc:
         return Unknown(exc.message)
 
@@ -65,7 +65,7 @@ def plan_record(situation: Situation, rules: SyncRules) -> RecordPlan:
     typed = columns.typed_link(situation, rules)
     followed = typed is not None and not typed.refusal
     linked = link.linked(situation, rules, typed.key if typed is not None and followed else None)
-    draft = Draft(situation=situation, rules=rules, linked=linked, scope=mapping.Scope(situation, linked, rules))
+    draft = Draft(situation=situation, rules=rules, linked=linked, scope=scoping.Scope(situation, linked, rules))
     _links(draft, typed if followed else None)
     if not situation.in_scope:
         return _out_of_scope(draft)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from syncd.core import action, link, mapping
+from syncd.core import action, link, scoping
 from syncd.core.action import Verdict
 from syncd.model.change import CreateBranch, CreatePullRequest
 from syncd.model.situation import Made, Situation
@@ -36,7 +36,7 @@ READY: dict[str, Any] = {"Status": "Ready", "Repo": "Web"}
 
 def decide(rule: Any, situation: Situation, rules: SyncRules = RULES) -> Verdict:
     linked = link.linked(situation, rules)
-    return action.decide(rule, situation, linked, mapping.Scope(situation, linked, rules), rules)
+    return action.decide(rule, situation, linked, scoping.Scope(situation, linked, rules), rules)
 
 
 def made(rule: Any, object: str, *, intended: bool = False) -> dict[str, Made]:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from syncd.core import link, mapping
-from syncd.core.mapping import Scope, Unfit
+from syncd.core import attribute, link, mapping, scoping
+from syncd.core.mapping import Unfit
+from syncd.core.scoping import Scope
 from syncd.model.change import Owner
 from syncd.model.value import NOTHING, Day, Text, Unknown
 from syncd.model.work import List
@@ -38,11 +39,11 @@ RULES = sync_rules()
 B = Owner.BITBUCKET
 
 
-def shown(attribute: str, *found: Any, kind: str = "singleLineText", rules: SyncRules = RULES, **more: Any) -> Any:
+def shown(name: str, *found: Any, kind: str = "singleLineText", rules: SyncRules = RULES, **more: Any) -> Any:
     """An attribute of the primary as a field of that kind shows it."""
-    rule = a_rule("Field", attribute, B, field=a_field("Field", kind, **more.pop("field", {})), **more)
+    rule = a_rule("Field", name, B, field=a_field("Field", kind, **more.pop("field", {})), **more)
     linked = link.linked(a_situation(rules, *found), rules)
-    return mapping.attribute_value(rule, mapping.source(attribute, linked), rules)
+    return mapping.attribute_value(rule, attribute.source(name, linked), rules)
 
 
 ATTRIBUTE_ROWS: list[tuple[str, str, dict[str, Any], str, Any]] = [
@@ -292,7 +293,7 @@ def test_unread_tells_what_is_not_known(
     source: str, missing: dict[List, str], cells: dict[str, Any], told: str
 ) -> None:
     situation = a_situation(RULES, record=a_record(**cells), incomplete=missing)
-    reason = mapping.unread(parse(source), situation, link.linked(situation, RULES), RULES)
+    reason = scoping.unread(parse(source), situation, link.linked(situation, RULES), RULES)
     assert told in reason
     assert bool(reason) is bool(told)
 
@@ -300,5 +301,5 @@ def test_unread_tells_what_is_not_known(
 def test_a_branch_that_was_not_asked_about_makes_ahead_unknown() -> None:
     situation = a_situation(RULES, a_branch(ahead=None))
     linked = link.linked(situation, RULES)
-    assert mapping.unread(parse("any(branches, ahead=true)"), situation, linked, RULES)
-    assert not mapping.unread(parse("any(branches)"), situation, linked, RULES)
+    assert scoping.unread(parse("any(branches, ahead=true)"), situation, linked, RULES)
+    assert not scoping.unread(parse("any(branches)"), situation, linked, RULES)

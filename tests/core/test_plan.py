@@ -266,7 +266,7 @@ def test_newest_decides_a_conflict() -> None:
         a_pull_request(description="dev"),
         record=a_record(Details="pm"),
         agreed={key: "x"},
-        edited={key: EditTimes(airtable=at(50), bitbucket=at(1))},
+        edited={agreed_key("Details"): EditTimes(airtable=at(50)), key: EditTimes(bitbucket=at(1))},
     )
     assert [(write.side, write.after) for write in made.writes] == [(Side.BITBUCKET, val("pm"))]
 

@@ -279,6 +279,9 @@ class ChangeLog(Protocol):
     def fetch_merged_on(self, repository: Repository, number: int) -> datetime | None:
         """When it was merged, from the activity log."""
 
+    def fetch_edited_on(self, repository: Repository, number: int, attribute: str) -> datetime | None:
+        """When a writable attribute got the value it has now, from the activity log; None when the log does not say."""
+
     def send_attributes(self, repository: Repository, update: AttributeUpdate) -> PullRequest | Moved:
         """
         Read the pull request, give up when an expected attribute is another or it is not open, else send the complete mutable set.

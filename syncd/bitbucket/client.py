@@ -177,6 +177,14 @@ class Client:
         for entries, _ in self._pages(path, translate.merged_at, {"pagelen": PULL_REQUESTS_PER_PAGE}):
             yield entries
 
+    def snapshots(
+        self, home: RepositoryId, number: int
+    ) -> Iterator[list[tuple[datetime, Mapping[str, str | bool]] | None]]:
+        """The same log, of each entry what an update left; None for other entries."""
+        path = self._in_repository(home, "pullrequests", str(number), "activity")
+        for entries, _ in self._pages(path, translate.snapshot, {"pagelen": PULL_REQUESTS_PER_PAGE}):
+            yield entries
+
     # ------------------------------------------------------------------------------------- branches, commits, builds
 
     def branches(self, home: RepositoryId, *, holding: str) -> list[Branch]:

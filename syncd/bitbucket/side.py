@@ -196,6 +196,24 @@ class BitbucketSide:
                 break
         return min(moments, default=None)
 
+    def fetch_edited_on(self, repository: Repository, number: int, attribute: str) -> datetime | None:
+        """
+        When an attribute got the value it has now: the oldest of the newest updates that all left the same one.
+
+        `updated_on` moves with every approval and comment, so it says nothing here (reference/bitbucket.md 14, trap 12).
+        """
+        now: str | None = None
+        since: datetime | None = None
+        for page in self._client.snapshots(repository.id, number):
+            for at, left in (entry for entry in page if entry is not None):
+                if attribute not in left:
+                    return None
+                value = canonical_text(str(left[attribute]))
+                if now is not None and value != now:
+                    return since
+                now, since = value, at
+        return since
+
     # --------------------------------------------------------------------------------------------------------- write
 
     def send_attributes(self, repository: Repository, update: ports.AttributeUpdate) -> PullRequest | ports.Moved:

@@ -6,7 +6,7 @@ was guessed would be written to the other side. Names of people, mail addresses 
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -266,6 +266,27 @@ def merged_at(entry: Any) -> datetime | None:
     if not isinstance(update, dict) or update.get("state") != "MERGED":
         return None
     return shape.instant(update.get("date"), "update.date")
+
+
+def snapshot(entry: Any) -> tuple[datetime, Mapping[str, str | bool]] | None:
+    """
+    The writable attributes after an update, with its time; None for an entry of another kind.
+
+    reference/bitbucket.md 7.1, Activity: an `update` is a snapshot after the change, the service's own history.
+    """
+    update = shape.an_object(entry, "activity").get("update")
+    if not isinstance(update, dict):
+        return None
+    destination = update.get("destination")
+    branch = destination.get("branch") if isinstance(destination, dict) else None
+    found = {
+        "title": update.get("title"),
+        "description": update.get("description") or "",
+        "draft": bool(update.get("draft")),
+        "destination_branch": branch.get("name") if isinstance(branch, dict) else None,
+    }
+    kept = {name: value for name, value in found.items() if isinstance(value, str | bool)}
+    return shape.instant(update.get("date"), "update.date"), kept
 
 
 def hook(raw: Any) -> ports.HookState:

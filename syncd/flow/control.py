@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from syncd import errors, ports
-from syncd.core import plan as core_plan
 from syncd.flow import apply, collect, cycle, digest, full_compare, health
 from syncd.flow.context import Context
 from syncd.model import value
@@ -105,7 +104,7 @@ class Control:
                 full_compare.compare_repository(context, repository.id, now)
             ids, names = self._listed(context)
             collected = collect.collect(context, ids, now)
-            planned = core_plan.plan(collected.situations, context.sync, context.rules.spec_hash, now)
+            planned = cycle.make_plan(context, collected, now)
             verdict = cycle.judge(context, planned, now, accepting=True)
             return render(context, planned, names, "; ".join(verdict.reasons), verdict.largest)
 
@@ -175,7 +174,7 @@ class Control:
 
     def _same(self, context: Context, ids: Sequence[RecordId], plan_digest: str, now: datetime) -> None:
         collected = collect.collect(context, ids, now)
-        found = digest.of(core_plan.plan(collected.situations, context.sync, context.rules.spec_hash, now))
+        found = digest.of(cycle.make_plan(context, collected, now))
         if found != plan_digest:
             raise errors.Refused(
                 f"{context.name}: both sides changed since plan {plan_digest} was made; it would now be {found}",

@@ -12,8 +12,10 @@ from syncd import errors, log, ports
 from syncd.core import guard, plan, retry
 from syncd.flow import apply, collect, digest, work
 from syncd.flow.context import Context
-from syncd.model.change import Plan, RecordPlan, RecordState
+from syncd.model.change import AgreedKey, Plan, RecordPlan, RecordState
 from syncd.model.ids import RecordId
+from syncd.model.situation import EditTimes, Situation
+from syncd.spec.rules import ConflictRule
 
 _log = log.logger("flow.cycle")
 
@@ -90,8 +92,7 @@ def carry_out(
         by: who wanted it, for the journal.
     """
     collected = collect.collect(context, [key.record for key in keys], now)
-    planned = plan.plan(collected.situations, context.sync, context.rules.spec_hash, now)
-    planned = replace(planned, records=tuple(_unsure(one, collected.unsure) for one in planned.records))
+    planned = make_plan(context, collected, now)
     marks = {key.record: key for key in keys}
     accepted = context.sync.fingerprint in context.store.load_accepted(context.name)
     sendable = Plan(
@@ -135,6 +136,41 @@ def carry_out(
     run = apply.Run(context, jobs, stop=stop, by=by)
     tally = run.carry_out()
     return Pass(claimed=len(keys), planned=planned, tally=tally, run=run.run, digest=plan_digest)
+
+
+def make_plan(context: Context, collected: collect.Collected, now: datetime) -> Plan:
+    """The plan of what was collected; `syncd plan`, `syncd apply` and the daemon make it here."""
+    planned = plan.plan(collected.situations, context.sync, context.rules.spec_hash, now)
+    planned = _with_edit_times(context, collected.situations, planned)
+    return replace(planned, records=tuple(_unsure(one, collected.unsure) for one in planned.records))
+
+
+def _with_edit_times(context: Context, situations: Sequence[Situation], planned: Plan) -> Plan:
+    """
+    Where both sides moved and the newer edit wins, ask Bitbucket when its side was edited, and plan those records again.
+
+    Asked only then: it costs a page of the activity log for each such field.
+    """
+    newest = {rule.field.id: rule for rule in context.sync.fields if rule.conflict is ConflictRule.NEWEST}
+    by_record = {situation.record.id: situation for situation in situations}
+    again: dict[RecordId, RecordPlan] = {}
+    for one in planned.records:
+        situation = by_record[one.record]
+        times = dict(situation.edited)
+        for conflict in one.conflicts:
+            key = AgreedKey(conflict.field, conflict.pull_request)
+            rule = newest.get(conflict.field)
+            if rule is None or conflict.pull_request is None or key not in situation.agreed:
+                continue
+            at = context.changelog.fetch_edited_on(
+                context.repository(conflict.pull_request.repository),
+                conflict.pull_request.number,
+                (rule.attribute or "").partition(".")[2],
+            )
+            times[key] = EditTimes(bitbucket=at)
+        if times != situation.edited:
+            again[one.record] = plan.plan_record(replace(situation, edited=times), context.sync)
+    return replace(planned, records=tuple(again.get(one.record, one) for one in planned.records))
 
 
 def _unsure(planned: RecordPlan, unsure: Mapping[RecordId, str]) -> RecordPlan:

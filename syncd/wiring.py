@@ -101,12 +101,14 @@ class Outside:
     Args:
         adapters: stands in for the network, by service; missing: the real one.
         environment: the process's variables.
+        read_spec: reads and checks the files of a spec and of an environment's overlay.
     """
 
     clock: ports.Clock
     ids: ports.Ids
     environment: Mapping[str, str]
     adapters: Mapping[str, Callable[[], BaseAdapter]] = field(default_factory=dict)
+    read_spec: Callable[[Path, str], load.Spec] = load.load
 
 
 def outside() -> Outside:
@@ -141,7 +143,7 @@ class House:
         self._settings = settings
         self.ledger = ledger.Ledger(store, outside.clock)
         self._locks: dict[SyncName, threading.RLock] = {}
-        self._spec = load.load(config, environment)
+        self._spec = outside.read_spec(config, environment)
         self.rules = self._resolve(self._spec)
         self.switch = pause.PauseFiles(Path(self.rules.daemon.state).parent / "pause")
         self.intake = intake.Intake(
@@ -158,7 +160,7 @@ class House:
     def reload(self) -> str:
         """Read the spec again. Returns why the old one stays, or ""."""
         try:
-            spec = load.load(self._config, self._environment)
+            spec = self.outside.read_spec(self._config, self._environment)
             fresh = self._resolve(spec)
         except errors.SpecError as error:
             return "; ".join(f"{one.file}:{one.line} {one.key}: {one.expected}" for one in error.problems)
@@ -183,7 +185,7 @@ class House:
                 self.store.save_repository(repository)
         self.warnings = resolved.warnings
         for warning in resolved.warnings:
-            _log.warning("spec.loaded", file=warning.file, line=warning.line, key=warning.key, hint=warning.expected)
+            _log.warning("spec.warned", file=warning.file, line=warning.line, key=warning.key, hint=warning.expected)
         _log.info("spec.loaded", spec_hash=resolved.rules.spec_hash, syncs=len(resolved.rules.syncs))
         return resolved.rules
 

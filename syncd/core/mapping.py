@@ -126,6 +126,8 @@ def _as_text(raw: Any, field: Field) -> Value | Unfit:
         shown = ", ".join(str(entry) for entry in raw)
     else:
         return _unfit(raw, field, "text")
+    if field.kind == "richText":
+        return value.rich_text(shown)
     # A line end in a one-line cell would not read back.
     return value.text(_LINE_ENDS.sub(" ", shown) if field.kind in _ONE_LINE else shown)
 

@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from syncd import errors, ports
+from syncd import errors, log, ports
 from syncd.flow import apply, collect, cycle, digest, full_compare, health
 from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.change import AgreedKey, CreateBranch, Plan, RecordPlan, RecordState, Side, Write
 from syncd.model.ids import FieldId, RecordId, RunId, SyncName
 from syncd.model.situation import Hold
+
+_log = log.logger("flow.control")
 
 
 class Control:
@@ -254,6 +256,7 @@ class Control:
             if end.tzinfo is None:
                 raise errors.UsageError(f"{until!r} has no time zone; write it as 2026-12-31T18:00:00+00:00")
         hold = Hold(record=RecordId(record), field=self._field(context, field), reason=reason, until=end)
+        _log.info("hold.set", sync=sync, record=record, field=hold.field)
         context.store.save_hold(context.name, hold)
         self._wake()
         return {"held": _hold(context, hold)}
@@ -264,6 +267,7 @@ class Control:
         if not context.store.delete_hold(context.name, RecordId(record), self._field(context, field)):
             raise errors.UsageError(f"{record} is not held", next_step="syncd status")
         self._wake()
+        _log.info("hold.released", sync=sync, record=record, field=field)
         return {"released": {"sync": sync, "record": record, "field": field}}
 
     def _field(self, context: Context, name: str | None) -> FieldId | None:

@@ -50,7 +50,7 @@ def test_the_example_spec_resolves_to_ids() -> None:
         True,
         True,
     )
-    assert (details.conflict, details.tolerance) == (rules.ConflictRule.NEWEST, timedelta(minutes=2))
+    assert (details.foreign_edit, details.tolerance) == (rules.ForeignEditRule.ALERT, timedelta(minutes=2))
     assert state.map["OPEN"] == "Open"
     assert sync.fields[-1].owner is Owner.SYNCD
     assert {one.key: one.priority for one in sync.fields}['fields."Build"'] is Priority.LOW

@@ -143,7 +143,7 @@ def test_a_corrupt_page_is_refused_at_start_and_nothing_is_deleted(file: Path) -
     with pytest.raises(errors.StoreError, match="cannot be read") as caught:
         SqliteStore.open(file)
     assert "backup" in caught.value.next_step
-    assert "rebuild" in caught.value.next_step
+    assert "OPERATIONS.md" in caught.value.next_step
     assert file.read_bytes() == pages
 
 

@@ -371,6 +371,22 @@ class DirtyWorkMark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Marking:
+    """
+    Whose records become dirty with what is saved: a change that is in the mirror and has marked nobody is never found again.
+
+    Args:
+        syncs: every sync that reads the repository.
+        besides: records that need no mark, because they are being planned from it.
+    """
+
+    syncs: tuple[SyncName, ...]
+    lane: Lane
+    now: datetime
+    besides: frozenset[RecordId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RepositoryView:
     """
     How far a repository is known.
@@ -650,16 +666,17 @@ class Store(Protocol):
         pull_requests: Sequence[PullRequest] = (),
         branches: Sequence[Branch] = (),
         branches_gone: Sequence[str] = (),
-        commits: Sequence[Commit] = (),
+        commits: Sequence[Commit] | Mapping[str, Sequence[Commit]] = (),
         builds: Mapping[str, Sequence[Build]] | None = None,
         deployments: Sequence[Deployment] = (),
         links: Mapping[str, Sequence[RecordId]] | None = None,
         done: Sequence[DirtyWorkMark] = (),
         listed_at: datetime | None = None,
         branches_complete: bool = False,
+        marking: Marking | None = None,
     ) -> frozenset[RecordId]:
         """
-        Put what was read into the mirror.
+        Put what was read into the mirror and, with `marking`, make the records dirty whose work changed by it.
 
         Args:
             builds: by 40-character commit hash; replaces all builds of that commit.
@@ -689,8 +706,16 @@ class Store(Protocol):
     def load_remembered(self, sync: SyncName, records: Sequence[RecordId]) -> Mapping[RecordId, Remembered]:
         """All that is remembered about these records; a record that is new has an empty entry."""
 
-    def load_known(self, sync: SyncName) -> Mapping[RecordId, KnownRecord]:
-        """Every record of the sync that was ever planned and is not gone."""
+    def load_known(
+        self, sync: SyncName, records: Sequence[RecordId] | None = None
+    ) -> Mapping[RecordId, KnownRecord]:
+        """Every record of the sync, or of these, that was ever planned and is not gone."""
+
+    def load_linked(self, sync: SyncName) -> tuple[RecordId, ...]:
+        """Known records that work was linked to when they were last planned, in order."""
+
+    def load_waiting(self, sync: SyncName) -> tuple[RecordId, ...]:
+        """Known records that are pending and whose plan was not carried out in full, in order."""
 
     def save_absent(self, sync: SyncName, missing: Sequence[RecordId], present: Sequence[RecordId]) -> None:
         """Count a complete listing: one more absence for `missing`, none for `present`."""
@@ -751,11 +776,11 @@ class Store(Protocol):
     def save_accepted(self, sync: SyncName, fingerprints: frozenset[str], now: datetime) -> None:
         """Replace them; every known record of the sync becomes dirty."""
 
-    def save_hold(self, sync: SyncName, hold: Hold) -> None:
+    def save_hold(self, sync: SyncName, hold: Hold, now: datetime) -> None:
         """Set a hold; the record becomes dirty."""
 
-    def delete_hold(self, sync: SyncName, record: RecordId, field: FieldId | None) -> bool:
-        """Release it; False when there was none."""
+    def delete_hold(self, sync: SyncName, record: RecordId, field: FieldId | None, now: datetime) -> bool:
+        """Release it, and the record becomes dirty; False when there was none."""
 
     def load_holds(self, sync: SyncName) -> tuple[Hold, ...]:
         """All holds of the sync."""

@@ -257,14 +257,15 @@ class Control:
                 raise errors.UsageError(f"{until!r} has no time zone; write it as 2026-12-31T18:00:00+00:00")
         hold = Hold(record=RecordId(record), field=self._field(context, field), reason=reason, until=end)
         _log.info("hold.set", sync=sync, record=record, field=hold.field)
-        context.store.save_hold(context.name, hold)
+        context.store.save_hold(context.name, hold, self._clock.now())
         self._wake()
         return {"held": _hold(context, hold)}
 
     def unhold(self, sync: str, record: str, field: str | None) -> dict[str, Any]:
         """Release a hold."""
         (context,) = self._chosen(sync)
-        if not context.store.delete_hold(context.name, RecordId(record), self._field(context, field)):
+        place = self._field(context, field)
+        if not context.store.delete_hold(context.name, RecordId(record), place, self._clock.now()):
             raise errors.UsageError(f"{record} is not held", next_step="syncd status")
         self._wake()
         _log.info("hold.released", sync=sync, record=record, field=field)

@@ -246,7 +246,7 @@ def _gone(
 ) -> None:
     """A record that was asked for and is not there: unknown ids are forgotten, known ones only when it is proved."""
     commits = []
-    rows = context.store.load_known(context.name) if missing else {}
+    rows = context.store.load_known(context.name, missing) if missing else {}
     for record in missing:
         mark = marks[record].mark if record in marks else None
         row = rows.get(record)

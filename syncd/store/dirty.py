@@ -17,8 +17,6 @@ from syncd.store.columns import Connection
 
 # A key whose edits never pause is due at the latest after this many quiet periods (SPEC section 2, `quiet`).
 QUIET_PERIODS_MAX = 12
-# Dirty since a moment that nobody told: it counts as dirty, not as old.
-_UNTOLD = 0
 
 # A mark on a key that only waits for a later look, or that is under way since its last mark, is a first mark.
 _MARK_AFRESH = """
@@ -86,22 +84,13 @@ def mark_records(
     db: Connection, sync: SyncName, records: Iterable[RecordId], lane: Lane, now: datetime, not_before: datetime
 ) -> None:
     """As `ports.Store.mark_records`."""
-    _mark(db, sync, records, lane, columns.moment(now), columns.moment(not_before))
-
-
-def mark_now(db: Connection, sync: SyncName, records: Iterable[RecordId], lane: Lane) -> None:
-    """Make keys dirty that are due at once, when nobody says what time it is."""
-    _mark(db, sync, records, lane, _UNTOLD, _UNTOLD)
-
-
-def _mark(db: Connection, sync: SyncName, records: Iterable[RecordId], lane: Lane, now: int, not_before: int) -> None:
     row = {
         "sync": sync,
         "records": columns.array(columns.text(record) for record in records),
         "lane": lane.value,
         "mark": next_mark(db),
-        "now": now,
-        "not_before": not_before,
+        "now": columns.moment(now),
+        "not_before": columns.moment(not_before),
     }
     db.execute(_MARK_AFRESH, row)
     db.execute(_MARK, row)
@@ -360,7 +349,7 @@ def counts(db: Connection, sync: SyncName | None, inbox: int) -> QueueCounts:
     here = "true" if sync is None else "sync = :sync"
     behind = f"FROM dirty_record WHERE {here} AND parked = 0 AND waiting = 0"
     (dirty,) = db.execute(f"SELECT count(*) {behind}", {"sync": sync}).fetchone()
-    (oldest,) = db.execute(f"SELECT min(since) {behind} AND since > {_UNTOLD}", {"sync": sync}).fetchone()
+    (oldest,) = db.execute(f"SELECT min(since) {behind}", {"sync": sync}).fetchone()
     (parked,) = db.execute(
         f"SELECT count(*) FROM (SELECT sync, record FROM dirty_record WHERE {here} AND parked = 1"
         f" UNION SELECT sync, record FROM record WHERE {here} AND parked <> '')",

@@ -14,7 +14,7 @@ from syncd.store.columns import Connection
 # ------------------------------------------------------------------------------------------------------------ holds
 
 
-def save(db: Connection, sync: SyncName, hold: Hold) -> None:
+def save(db: Connection, sync: SyncName, hold: Hold, now: datetime) -> None:
     """As `ports.Store.save_hold`."""
     db.execute(
         "INSERT INTO hold (sync, record, field, reason, until) VALUES (:sync, :record, :field, :reason, :until)"
@@ -27,15 +27,15 @@ def save(db: Connection, sync: SyncName, hold: Hold) -> None:
             "until": columns.moment_or_none(hold.until),
         },
     )
-    dirty.mark_now(db, sync, [hold.record], Lane.EDIT)
+    dirty.mark_records(db, sync, [hold.record], Lane.EDIT, now, now)
 
 
-def delete(db: Connection, sync: SyncName, record: RecordId, field: FieldId | None) -> bool:
+def delete(db: Connection, sync: SyncName, record: RecordId, field: FieldId | None, now: datetime) -> bool:
     """As `ports.Store.delete_hold`. The record becomes dirty: what was held may go out now."""
     row = {"sync": sync, "record": record, "field": field or ""}
     found = db.execute("DELETE FROM hold WHERE sync = :sync AND record = :record AND field = :field", row).rowcount
     if found:
-        dirty.mark_now(db, sync, [record], Lane.EDIT)
+        dirty.mark_records(db, sync, [record], Lane.EDIT, now, now)
     return bool(found)
 
 

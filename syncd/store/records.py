@@ -46,11 +46,12 @@ def load_remembered(db: Connection, sync: SyncName, records: Sequence[RecordId])
     }
 
 
-def load_known(db: Connection, sync: SyncName) -> Mapping[RecordId, KnownRecord]:
+def load_known(db: Connection, sync: SyncName, records: Sequence[RecordId] | None) -> Mapping[RecordId, KnownRecord]:
     """As `ports.Store.load_known`."""
+    some = "" if records is None else " AND record IN (SELECT value FROM json_each(:records))"
     rows = db.execute(
-        "SELECT record, seen, state, note, status, linked, absent FROM record WHERE sync = :sync ORDER BY record",
-        {"sync": sync},
+        f"SELECT record, seen, state, note, status, linked, absent FROM record WHERE sync = :sync{some} ORDER BY record",
+        {"sync": sync, "records": columns.array(records or ())},
     )
     return {
         RecordId(record): KnownRecord(
@@ -64,6 +65,21 @@ def load_known(db: Connection, sync: SyncName) -> Mapping[RecordId, KnownRecord]
         )
         for record, seen, state, note, status, linked, absent in rows.fetchall()
     }
+
+
+def load_linked(db: Connection, sync: SyncName) -> tuple[RecordId, ...]:
+    """As `ports.Store.load_linked`."""
+    rows = db.execute("SELECT record FROM record WHERE sync = :sync AND linked = 1 ORDER BY record", {"sync": sync})
+    return tuple(RecordId(record) for (record,) in rows.fetchall())
+
+
+def load_waiting(db: Connection, sync: SyncName) -> tuple[RecordId, ...]:
+    """As `ports.Store.load_waiting`. The condition is word for word that of the index `record_waiting`."""
+    rows = db.execute(
+        "SELECT record FROM record WHERE sync = :sync AND state = 'pending' AND seen = '' ORDER BY record",
+        {"sync": sync},
+    )
+    return tuple(RecordId(record) for (record,) in rows.fetchall())
 
 
 def save(db: Connection, sync: SyncName, commits: Sequence[RecordCommit]) -> None:

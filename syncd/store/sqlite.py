@@ -30,6 +30,7 @@ from syncd.ports import (
     KnownRecord,
     Lane,
     LinkedWork,
+    Marking,
     Operation,
     QueueCounts,
     RecordCommit,
@@ -326,6 +327,7 @@ class SqliteStore:
         done: Sequence[DirtyWorkMark] = (),
         listed_at: datetime | None = None,
         branches_complete: bool = False,
+        marking: Marking | None = None,
     ) -> frozenset[RecordId]:
         changed = work.Changed()
         with self._writing() as db:
@@ -340,7 +342,11 @@ class SqliteStore:
                 dirty_keys.done_work(db, done)
             if listed_at is not None:
                 work.save_listed(db, repository, listed_at)
-            return work.records_of_changes(db, repository, changed)
+            records = work.records_of_changes(db, repository, changed)
+            if marking is not None and (told := sorted(records - marking.besides)):
+                for sync in marking.syncs:
+                    dirty_keys.mark_records(db, sync, told, marking.lane, marking.now, marking.now)
+            return records
 
     def load_pull_requests(
         self, repository: RepositoryId, numbers: Sequence[int] | None = None
@@ -364,9 +370,17 @@ class SqliteStore:
         with self._reading() as db:
             return record_rows.load_remembered(db, sync, records)
 
-    def load_known(self, sync: SyncName) -> Mapping[RecordId, KnownRecord]:
+    def load_known(self, sync: SyncName, records: Sequence[RecordId] | None = None) -> Mapping[RecordId, KnownRecord]:
         with self._reading() as db:
-            return record_rows.load_known(db, sync)
+            return record_rows.load_known(db, sync, records)
+
+    def load_linked(self, sync: SyncName) -> tuple[RecordId, ...]:
+        with self._reading() as db:
+            return record_rows.load_linked(db, sync)
+
+    def load_waiting(self, sync: SyncName) -> tuple[RecordId, ...]:
+        with self._reading() as db:
+            return record_rows.load_waiting(db, sync)
 
     def save_absent(self, sync: SyncName, missing: Sequence[RecordId], present: Sequence[RecordId]) -> None:
         with self._writing() as db:
@@ -453,13 +467,13 @@ class SqliteStore:
         with self._writing() as db:
             holds.save_accepted(db, sync, fingerprints, now)
 
-    def save_hold(self, sync: SyncName, hold: Hold) -> None:
+    def save_hold(self, sync: SyncName, hold: Hold, now: datetime) -> None:
         with self._writing() as db:
-            holds.save(db, sync, hold)
+            holds.save(db, sync, hold, now)
 
-    def delete_hold(self, sync: SyncName, record: RecordId, field: FieldId | None) -> bool:
+    def delete_hold(self, sync: SyncName, record: RecordId, field: FieldId | None, now: datetime) -> bool:
         with self._writing() as db:
-            return holds.delete(db, sync, record, field)
+            return holds.delete(db, sync, record, field, now)
 
     def load_holds(self, sync: SyncName) -> tuple[Hold, ...]:
         with self._reading() as db:

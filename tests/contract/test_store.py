@@ -408,19 +408,20 @@ def test_a_hold_is_set_replaced_and_released_and_each_makes_the_record_dirty(sto
         Hold(record=RECORD, field=None, reason="frozen"),
         Hold(record=RECORD, field=NAME, reason="x", until=s(9)),
     )
-    store.save_hold(SYNC, whole)
-    store.save_hold(SYNC, Hold(record=RECORD, field=NAME, reason="old"))
-    store.save_hold(SYNC, name)
+    store.save_hold(SYNC, whole, NOW)
+    store.save_hold(SYNC, Hold(record=RECORD, field=NAME, reason="old"), s(1))
+    store.save_hold(SYNC, name, s(2))
     assert store.load_holds(SYNC) == (whole, name)
     assert store.load_remembered(SYNC, [RECORD])[RECORD].holds == (whole, name)
-    assert store.counts(SYNC) == QueueCounts(inbox=0, dirty=1, parked=0), "it is dirty, not old"
-    finish(store, claim(store, NOW), seen="x")
+    assert store.counts(SYNC) == QueueCounts(inbox=0, dirty=1, parked=0, oldest_dirty=NOW)
+    finish(store, claim(store, s(2)), seen="x")
 
-    assert store.delete_hold(SYNC, RECORD, NAME)
-    assert not store.delete_hold(SYNC, RECORD, NAME)
-    assert not store.delete_hold(ELSEWHERE, RECORD, None)
+    assert store.delete_hold(SYNC, RECORD, NAME, s(3))
+    assert not store.delete_hold(SYNC, RECORD, NAME, s(4))
+    assert not store.delete_hold(ELSEWHERE, RECORD, None, s(4))
     assert store.load_holds(SYNC) == (whole,)
-    assert [key.record for key in store.claim_records(SYNC, NOW, 10)] == [RECORD]
+    (key,) = store.claim_records(SYNC, s(3), 10)
+    assert (key.record, key.since) == (RECORD, s(3))
 
 
 def a_conflict(airtable: str = "A", number: int | None = 1) -> Conflict:

@@ -29,7 +29,8 @@ from syncd.model.change import (
     Side,
     Write,
 )
-from syncd.model.ids import FieldId, RecordId, RunId
+from syncd.model.event import Dirt, DirtyWork
+from syncd.model.ids import FieldId, RecordId, RepositoryId, RunId
 from syncd.model.outcome import Result
 from syncd.model.record import Record
 from syncd.model.situation import Made
@@ -326,19 +327,18 @@ class Run:
         targets = [(write, write.target) for write in step.writes if isinstance(write.target, Attribute)]
         key = targets[0][1].pull_request
         repository = self._context.repository(key.repository)
-        known = self._context.store.load_pull_requests(key.repository, [key.number])
         update = ports.AttributeUpdate(
             pull_request=key,
-            expected={target.name: attribute_of(known[0], target.name) for _, target in targets},
+            expected={target.name: _raw(target.name, write.before) for write, target in targets},
             wanted=_wanted(step.writes),
         )
         answered = self._context.changelog.send_attributes(repository, update)
         if isinstance(answered, ports.Moved):
-            self._mirror(answered.now)
+            self._mirror(answered.now, step)
             self.tally.moved += 1
             self._end(step, Result.MOVED, "changed since it was read", again_at=self._context.clock.now(), failed=False)
             return
-        self._mirror(answered)
+        self._mirror(answered, step)
         for write, target in targets:
             self._agree(write, fields.present(answered, target.name), answered)
         self._end(step, Result.APPLIED)
@@ -353,11 +353,7 @@ class Run:
                 self._refuse(step, f"{repository.slug} is empty: it has no branch to start from")
                 return
             found = (self._context.changelog.create_branch(repository, action.name, start),)
-        self._context.store.save_work(
-            action.repository,
-            branches=[replace(found[0], ahead=found[0].ahead if found[0].ahead is not None else False)],
-            links={f"branch:{found[0].name}": (action.record,)},
-        )
+        self._reread(action.repository, Dirt.BRANCH, found[0].name)
         self._made(step, action, actions.object_of_branch(found[0].repository, found[0].name))
 
     def _create_pull_request(self, step: Step, action: CreatePullRequest) -> None:
@@ -374,7 +370,7 @@ class Run:
                 description=action.description,
                 draft=action.draft,
             )
-        self._mirror(pull_request, (action.record,))
+        self._reread(action.repository, Dirt.PULL_REQUEST, str(pull_request.key.number))
         self._progress[action.record].links.append(
             NewLink(record=action.record, pull_request=pull_request.key, evidence="action")
         )
@@ -386,15 +382,29 @@ class Run:
         self._progress[action.record].complete = False
         self._end(step, Result.APPLIED, again_at=self._context.clock.now(), failed=False)
 
-    def _mirror(self, read: PullRequest, records: tuple[RecordId, ...] = ()) -> None:
+    def _mirror(self, read: PullRequest, step: Step) -> None:
+        """Put what was answered into the mirror, unless more than its attributes moved: then all of it is read."""
         known = self._context.store.load_pull_requests(read.key.repository, [read.key.number])
-        kept = replace(
-            read,
-            commit_records=known[0].commit_records if known else (),
-            merged_on=known[0].merged_on if known else None,
+        if not known or (known[0].source_commit, known[0].state) != (read.source_commit, read.state):
+            self._reread(read.key.repository, Dirt.PULL_REQUEST, str(read.key.number))
+            return
+        kept = replace(read, commit_records=known[0].commit_records, merged_on=known[0].merged_on)
+        marking = self._marking(read.key.repository, step.records)
+        self._context.store.save_work(read.key.repository, pull_requests=[kept], marking=marking)
+
+    def _reread(self, repository: RepositoryId, dirt: Dirt, name: str) -> None:
+        """Only a complete read tells its commits, builds and whom it links to; the next pass does it before it plans."""
+        now = self._context.clock.now()
+        self._context.store.mark_work([(DirtyWork(repository=repository, dirt=dirt, name=name), None)], now, now)
+
+    def _marking(self, repository: RepositoryId, own: Sequence[RecordId]) -> ports.Marking:
+        """Others that share the work are planned anew; those of the step are committed from what was answered."""
+        return ports.Marking(
+            syncs=tuple(sync.name for sync in self._context.sharing(repository)),
+            lane=ports.Lane.EDIT,
+            now=self._context.clock.now(),
+            besides=frozenset(own),
         )
-        links = {f"pr:{read.key.number}": records} if records else None
-        self._context.store.save_work(read.key.repository, pull_requests=[kept], links=links)
 
     # ------------------------------------------------------------------------------------------------ outcomes
 
@@ -562,15 +572,16 @@ def _wanted(writes: Sequence[Write]) -> dict[str, str | bool]:
     found: dict[str, str | bool] = {}
     for write in writes:
         assert isinstance(write.target, Attribute)
-        found[write.target.name] = _raw(write.after)
+        found[write.target.name] = _raw(write.target.name, write.after)
     return found
 
 
-def _raw(wanted: Value) -> str | bool:
+def _raw(name: str, wanted: Value | Unknown) -> str | bool:
     """A value as a pull request's attribute takes it: text or truth. A draft that is none reads `NOTHING`."""
+    assert not isinstance(wanted, Unknown)  # an attribute that was not read is not planned
     plain = value.plain(wanted)
-    if isinstance(plain, bool):
-        return plain
+    if name == "draft":
+        return plain is True
     return "" if plain is None else str(plain)
 
 

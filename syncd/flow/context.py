@@ -41,6 +41,12 @@ class Context:
         """The ids of every source repository."""
         return tuple(repository.id for repository in self.sync.repositories)
 
+    def sharing(self, id: RepositoryId) -> tuple[SyncRules, ...]:
+        """Every sync of the spec that reads this repository: what one of them reads changes the plans of all."""
+        return tuple(
+            sync for sync in self.rules.syncs.values() if any(repository.id == id for repository in sync.repositories)
+        )
+
     def repository(self, id: RepositoryId) -> Repository:
         """The repository of this id. Raises KeyError for one that is no source."""
         for repository in self.sync.repositories:

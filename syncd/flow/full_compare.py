@@ -116,10 +116,7 @@ def compare_repository(context: Context, id: RepositoryId, now: datetime) -> str
         again = retry.next_attempt(3, now, context.ids.jitter())
         context.store.mark_work([(DirtyWork(repository=repository.id, dirt=Dirt.REPOSITORY), None)], now, again)
         if before is None or not before.trouble:
-            _log.error(
-                "side.lost", sync=context.name, side="bitbucket", repository=repository.slug, reason=error.message
-            )
-            work.mark_linked(context, ports.Lane.RETRY, now)
+            work.lost(context, repository, error, now)
         return trouble
     return ""
 

@@ -14,6 +14,8 @@ from syncd.core import action as actions
 from syncd.flow import apply
 from syncd.flow.context import Context
 from syncd.model import value
+from syncd.model.change import Side
+from syncd.model.event import Dirt, DirtyWork
 from syncd.model.ids import FieldId, PullRequestKey, RecordId, RepositoryId
 from syncd.model.outcome import Result
 from syncd.model.situation import Made
@@ -109,9 +111,27 @@ def _settle(context: Context, operation: ports.Operation, found: str, now: datet
     if operation.kind in CREATES:
         # Nothing made: forget the intent, so that the rule may make it.
         commits.append(_intent(operation, Made(rule=operation.request["rule"], object=found), now))
-    context.store.commit(context.name, commits, (ended,), now)
+    if (touched := _touched(operation, found)) is not None:
+        context.store.mark_work([(touched, None)], now, now)
     context.store.mark_records(context.name, records_of(operation), ports.Lane.RETRY, now, now)
+    context.store.commit(context.name, commits, (ended,), now)
     _log.info("write.resolved", operation=operation.id, kind=operation.kind, result=result.value)
+
+
+def _touched(operation: ports.Operation, found: str) -> DirtyWork | None:
+    """What the operation made or changed in Bitbucket: the mirror does not have it, because its answer was lost."""
+    if not found or operation.side is not Side.BITBUCKET:
+        return None
+    match operation.kind:
+        case "attributes":
+            repository, number = operation.request["pull_request"]
+            return DirtyWork(repository=RepositoryId(repository), dirt=Dirt.PULL_REQUEST, name=str(number))
+        case "branch":
+            repository = RepositoryId(operation.request["repository"])
+            return DirtyWork(repository=repository, dirt=Dirt.BRANCH, name=found.removeprefix(f"{repository}:"))
+        case _:
+            repository = RepositoryId(operation.request["repository"])
+            return DirtyWork(repository=repository, dirt=Dirt.PULL_REQUEST, name=found.rpartition("#")[2])
 
 
 def _look(context: Context, operation: ports.Operation) -> str:

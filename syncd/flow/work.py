@@ -16,6 +16,7 @@ from syncd.model.event import Dirt
 from syncd.model.ids import RecordId, RepositoryId
 from syncd.model.schema import Repository
 from syncd.model.work import Branch, Build, Commit, Deployment, List, PullRequest
+from syncd.spec.rules import SyncRules
 
 _log = log.logger("flow.work")
 
@@ -38,9 +39,17 @@ class Wanted:
     merged_on: bool
 
 
-def wanted(context: Context) -> Wanted:
-    """What the rules of a sync read beside pull requests, branches and their commits."""
-    sync = context.sync
+def wanted(syncs: Iterable[SyncRules]) -> Wanted:
+    """What the rules of syncs that share a repository read beside pull requests, branches and their commits."""
+    parts = [_wanted(sync) for sync in syncs]
+    return Wanted(
+        builds=any(one.builds for one in parts),
+        deployments=any(one.deployments for one in parts),
+        merged_on=any(one.merged_on for one in parts),
+    )
+
+
+def _wanted(sync: SyncRules) -> Wanted:
     expressions = [rule.value for rule in sync.fields if rule.value is not None]
     expressions += [rule.when for rule in sync.actions]
     if sync.status is not None:
@@ -79,16 +88,26 @@ def refresh(context: Context, now: datetime, *, early: bool = False) -> int:
             attempts = max(mark.attempts for mark in group)
             again = retry.next_attempt(attempts, now, context.ids.jitter())
             trouble = f"{repository.slug} cannot be read: {error.message}"
+            (view,) = context.store.load_repositories([repository.id])
             context.store.release_work(group, again, failed=True, error=trouble)
-            mark_linked(context, ports.Lane.RETRY, now)
+            if not view.trouble:
+                lost(context, repository, error, now)
     return len(marks)
 
 
-def mark_linked(context: Context, lane: ports.Lane, now: datetime) -> None:
+def lost(context: Context, repository: Repository, error: errors.ServiceError, now: datetime) -> None:
+    """A repository cannot be read any more: said once, and every record that may have work in it is planned as unknown."""
+    _log.error("side.lost", sync=context.name, side="bitbucket", repository=repository.slug, reason=error.message)
+    mark_linked(context, repository.id, ports.Lane.RETRY, now)
+
+
+def mark_linked(context: Context, repository: RepositoryId, lane: ports.Lane, now: datetime) -> None:
     """Make every linked record dirty: a repository became unknown, or known again, and any of them may have work in it."""
-    linked = sorted(record for record, known in context.store.load_known(context.name).items() if known.linked)
-    if linked:
-        context.store.mark_records(context.name, linked, lane, now, now)
+    for sync in context.sharing(repository):
+        known = context.store.load_known(sync.name)
+        linked = sorted(record for record, row in known.items() if row.linked)
+        if linked:
+            context.store.mark_records(sync.name, linked, lane, now, now)
 
 
 def _refresh_repository(
@@ -109,12 +128,12 @@ def _refresh_repository(
     for attempts in sorted({mark.attempts for mark in stale}):
         again = [mark for mark in stale if mark.attempts == attempts]
         context.store.release_work(again, now + LOOK_AGAIN[attempts], failed=True)
-    mark_waiting(context, now)
+    mark_waiting(context, repository.id, now)
     (view,) = context.store.load_repositories([repository.id])
     if view.trouble and view.listed_at is not None:
         context.store.save_trouble(repository.id, "")
         _log.info("side.recovered", sync=context.name, side="bitbucket", repository=repository.slug)
-        mark_linked(context, ports.Lane.RETRY, now)
+        mark_linked(context, repository.id, ports.Lane.RETRY, now)
 
 
 def _fetch_pull_requests(
@@ -141,15 +160,16 @@ def _stale(marks: Sequence[ports.DirtyWorkMark], reading: "Reading") -> list[por
     ]
 
 
-def mark_waiting(context: Context, now: datetime) -> None:
+def mark_waiting(context: Context, repository: RepositoryId, now: datetime) -> None:
     """Make every record dirty whose plan waited for something that was not read yet: it may be now."""
-    waiting = sorted(
-        record
-        for record, known in context.store.load_known(context.name).items()
-        if known.state == RecordState.PENDING.value and not known.seen
-    )
-    if waiting:
-        context.store.mark_records(context.name, waiting, ports.Lane.RETRY, now, now)
+    for sync in context.sharing(repository):
+        waiting = sorted(
+            record
+            for record, known in context.store.load_known(sync.name).items()
+            if known.state == RecordState.PENDING.value and not known.seen
+        )
+        if waiting:
+            context.store.mark_records(sync.name, waiting, ports.Lane.RETRY, now, now)
 
 
 def read_repository(
@@ -188,11 +208,11 @@ def read_repository(
         reading.builds_of_open()
         reading.deployments()
     changed = reading.save(now, marks, listed_at=now)
-    mark_waiting(context, now)
+    mark_waiting(context, repository.id, now)
     if view.trouble:
         context.store.save_trouble(repository.id, "")
         _log.info("side.recovered", sync=context.name, side="bitbucket", repository=current.slug)
-        mark_linked(context, ports.Lane.RETRY, now)
+        mark_linked(context, repository.id, ports.Lane.RETRY, now)
     return len(changed)
 
 
@@ -202,14 +222,15 @@ class Reading:
     def __init__(self, context: Context, repository: Repository) -> None:
         self._context = context
         self._repository = repository
-        self._wanted = wanted(context)
+        self._syncs = context.sharing(repository.id)
+        self._wanted = wanted(self._syncs)
         self._known = {one.key.number: one for one in context.store.load_pull_requests(repository.id)}
         self._known_branches = {one.name: one for one in context.store.load_branches(repository.id)}
         self.read: list[PullRequest] = []
         self._branches: list[Branch] = []
         self._gone: list[str] = []
         self._complete = False
-        self._commits: list[Commit] = []
+        self._commits: dict[str, tuple[Commit, ...]] = {}
         self._builds: dict[str, tuple[Build, ...]] = {}
         self._deployments: list[Deployment] = []
         self._links: dict[str, tuple[RecordId, ...]] = {}
@@ -226,19 +247,23 @@ class Reading:
         records = known.commit_records if known is not None else ()
         if not same_head and not (known is not None and read.state in FINAL_STATES):
             head = changelog.fetch_pull_request_commits(self._repository, number)
-            self._commits.extend(head.commits)
+            self._commits[f"pr:{number}"] = head.commits
             records = _records_in(head.commits) or records
         merged_on = known.merged_on if known is not None else None
         if read.state == "MERGED" and merged_on is None and self._wanted.merged_on:
             merged_on = changelog.fetch_merged_on(self._repository, number)
         done = replace(read, commit_records=records, merged_on=merged_on)
-        evidence = link.evidence(done, self._context.sync)
-        self._links[f"pr:{number}"] = tuple(sorted(evidence))
+        evidence = self._evidence(done)
+        self._links[f"pr:{number}"] = evidence
         if self._wanted.builds and evidence and not same_head and read.source_commit:
             self._read_builds(read.source_commit)
         if known is not None and known.state == "OPEN" and read.state in FINAL_STATES:
             self._recheck_branch(read.source_branch)
         return done
+
+    def _evidence(self, read: PullRequest) -> tuple[RecordId, ...]:
+        """The records that a pull request belongs to by its looks, in any sync that reads the repository."""
+        return tuple(sorted({record for sync in self._syncs for record in link.evidence(read, sync)}))
 
     def _recheck_branch(self, name: str) -> None:
         # After a merge the source branch is usually deleted, and has nothing that its destination lacks.
@@ -268,7 +293,7 @@ class Reading:
                 head = self._context.changelog.fetch_head(
                     self._repository, branch.target_commit, self._repository.main_branch
                 )
-                self._commits.extend(head.commits)
+                self._commits[f"branch:{name}"] = head.commits
                 done = replace(branch, ahead=bool(head.commits), commit_records=_records_in(head.commits))
             self._branches.append(done)
             self._links[f"branch:{name}"] = link.of_branch(done)
@@ -286,7 +311,7 @@ class Reading:
             return
         current = {**self._known, **{one.key.number: one for one in self.read}}
         for number, one in sorted(current.items()):
-            linked = self._links.get(f"pr:{number}") or link.evidence(one, self._context.sync)
+            linked = self._links.get(f"pr:{number}") or self._evidence(one)
             if one.state == "OPEN" and linked and one.source_commit and one.source_commit not in self._builds:
                 self._read_builds(one.source_commit)
 
@@ -300,7 +325,7 @@ class Reading:
         changelog, repository = self._context.changelog, self._repository
         finished = frozenset[str]()
         merged = {
-            one.merge_commit: self._links.get(f"pr:{one.key.number}") or tuple(link.evidence(one, self._context.sync))
+            one.merge_commit: self._links.get(f"pr:{one.key.number}") or self._evidence(one)
             for one in {**self._known, **{one.key.number: one for one in self.read}}.values()
             if one.state == "MERGED" and one.merge_commit
         }
@@ -329,8 +354,7 @@ class Reading:
         self, now: datetime, marks: Sequence[ports.DirtyWorkMark], *, listed_at: datetime | None = None
     ) -> frozenset[RecordId]:
         """Put all of it into the mirror in one transaction and mark the records whose work changed."""
-        store = self._context.store
-        changed = store.save_work(
+        return self._context.store.save_work(
             self._repository.id,
             pull_requests=self.read,
             branches=self._branches,
@@ -342,11 +366,12 @@ class Reading:
             done=marks,
             listed_at=listed_at,
             branches_complete=self._complete,
+            marking=ports.Marking(
+                syncs=tuple(sync.name for sync in self._syncs),
+                lane=ports.Lane.COMPARE if listed_at is not None else ports.Lane.EDIT,
+                now=now,
+            ),
         )
-        if changed:
-            lane = ports.Lane.COMPARE if listed_at is not None else ports.Lane.EDIT
-            store.mark_records(self._context.name, sorted(changed), lane, now, now)
-        return changed
 
 
 def _records_in(commits: Iterable[Commit]) -> tuple[RecordId, ...]:

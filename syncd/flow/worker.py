@@ -29,7 +29,8 @@ class Worker:
         self.context = context
         self._stop = stop
         self._begun = False
-        self._compare_wanted = False
+        # Whatever was delivered while no process ran is lost, and a new spec changes what every record's plan says.
+        self._compare_wanted = True
         self.recovering = Effort(f"{context.name}: looking up what a lost answer did")
         self.reading = Effort(f"{context.name}: reading Bitbucket")
         self.comparing = Effort(f"{context.name}: comparing both sides in full")
@@ -60,15 +61,21 @@ class Worker:
         context = self.context
         looked = self._try(self.recovering, lambda at: recover.resolve(context, at))
         read = self._try(self.reading, lambda at: work.refresh(context, at))
-        if self._compare_wanted or full_compare.is_due(context, context.clock.now()):
-            compared = self._try(self.comparing, lambda at: full_compare.compare(context, at, self._stop))
-            if compared is not None:
-                self._compare_wanted = bool(compared.unread) and self._compare_wanted
+        due = self._compare_wanted or full_compare.is_due(context, context.clock.now())
+        if due and self._try(self.comparing, self._compare) is not None:
+            self._compare_wanted = False
         claimed = self._try(self.passing, lambda at: cycle.step(context, at, self._stop))
         after = context.clock.now()
         if (read or claimed) and not self._stop():
             return after
         return self._next(after, looked)
+
+    def _compare(self, now: datetime) -> full_compare.Compared:
+        """A compare that could not read a repository is tried again like any other failure: later, and later again."""
+        compared = full_compare.compare(self.context, now, self._stop)
+        if compared.unread:
+            raise errors.Unreachable("; ".join(compared.unread), service="bitbucket", request="full compare")
+        return compared
 
     def _try(self, effort: Effort, do: Callable[[datetime], T]) -> T | None:
         now = self.context.clock.now()

@@ -91,6 +91,7 @@ class Doom:
     def __init__(self) -> None:
         self.passed = 0
         self.at: int | None = None
+        self.every = 0
         self.dead = False
 
     def met(self) -> None:
@@ -98,6 +99,10 @@ class Doom:
         if self.dead:
             raise Crash
         if self.at is not None and self.passed >= self.at:
+            self.dead = True
+            raise Crash
+        if self.every and self.passed % self.every == self.every - 1:
+            self.passed += 1
             self.dead = True
             raise Crash
         self.passed += 1
@@ -218,8 +223,12 @@ class Lab:
 
     def restart(self) -> None:
         """Kill and start again from what is durable."""
-        self.doom.revive()
-        self.open(self.store.image())
+        while True:
+            self.doom.revive()
+            try:
+                return self.open(self.store.image())
+            except Crash:
+                self.crashes += 1
 
     def reload(self, edit: Callable[[str], str] = lambda text: text) -> str:
         """Change the spec's file and take it over, as SIGHUP does. Why the old one stays, or ""."""

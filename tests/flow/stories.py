@@ -5,6 +5,12 @@ from typing import Any
 
 from tests.flow.house import MINUTE, Lab
 
+# The fields of the sample table that syncd may write to.
+FIELDS = (
+    *("Name", "Status", "Details", "PR URL", "PR state", "Last commit", "Merged at", "Build", "Confidence"),
+    *("Sync run", "Sync state", "Sync note"),
+)
+
 
 def adopted(lab: Lab, pause: timedelta = 2 * MINUTE) -> None:
     """The first start and the first plan, accepted."""

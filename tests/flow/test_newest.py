@@ -28,7 +28,9 @@ def test_the_newer_edit_stands_when_both_sides_moved(tmp_path: Path, last: str) 
         if side == "airtable":
             lab.edit("Audit log", Details="as Ada sees it")
         else:
-            lab.work("edit_pull_request", repository=repository, id=number, description="as Grace sees it", user="grace")
+            lab.work(
+                "edit_pull_request", repository=repository, id=number, description="as Grace sees it", user="grace"
+            )
         lab.clock.wait(600)
     lab.run(timedelta(minutes=5))
     wanted = "as Ada sees it" if last == "airtable" else "as Grace sees it"

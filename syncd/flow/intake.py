@@ -134,7 +134,7 @@ class Intake:
         concerning = [work for work in event.dirty if work.repository in self._repositories]
         if not concerning:
             reason = "retired by the service" if event.retired else "no repository or object of this spec"
-            _log.debug("event.skipped", delivery=delivery.sequence, event=event.kind, reason=reason)
+            _log.debug("event.skipped", delivery=delivery.sequence, kind=event.kind, reason=reason)
             return delivery.sequence, ports.Disposition.NOT_CONCERNING, reason
         dirty.extend((work, event.happened_at) for work in concerning)
         return delivery.sequence, ports.Disposition.MARKED, event.kind

@@ -1,0 +1,623 @@
+"""
+One scenario, played: the whole daemon in one thread over both emulated services, on virtual time.
+
+Listener, keeper and workers are actors that take turns; while a request of one is under way the world may move. A crash
+drops the house and starts another one from the last durable image.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from syncd import errors, ports, wiring
+from syncd.flow import control
+from syncd.flow.intake import Verdict
+from syncd.model.ids import EndpointId, SyncName
+from syncd.sandbox.fault import Fault, FaultKind, FaultyMachine
+from syncd.sandbox.wire import Delivery, LogEntry
+from syncd.settings import Settings
+from syncd.simulate import mortal, people, setting
+from syncd.simulate import world as worlds
+from syncd.simulate.scenario import Net, Op, Scenario, Trouble
+from syncd.simulate.world import World
+from syncd.spec import load, secret
+from syncd.store import sqlite
+
+# As `daemon`: after a failed statement a thread waits so long; systemd starts an ended process after so long.
+RETRY = timedelta(seconds=5)
+RESTART_AFTER = timedelta(seconds=5)
+LONGEST_WAIT = timedelta(seconds=60)
+TURNS_MAX = 20_000
+NETWORK = frozenset({"dns", "tls", "refused", "slow"})
+
+
+@dataclass(slots=True, kw_only=True)
+class Evidence:
+    """What the stage saw that no log of a service and no table of the state holds."""
+
+    acks: list[tuple[datetime, str, str, int]] = field(default_factory=list)
+    deaths: list[tuple[datetime, str]] = field(default_factory=list)
+    starts: list[datetime] = field(default_factory=list)
+    failed_starts: list[tuple[datetime, str]] = field(default_factory=list)
+    internal: list[tuple[datetime, str]] = field(default_factory=list)
+    pauses: list[tuple[datetime, str, bool]] = field(default_factory=list)
+    outages: list[tuple[datetime, str, bool]] = field(default_factory=list)
+    store_failures: list[tuple[datetime, str, bool]] = field(default_factory=list)
+    statuses: list[tuple[datetime, Mapping[str, Any]]] = field(default_factory=list)
+    sent: list[tuple[datetime, str, str, str, Any, int]] = field(default_factory=list)
+    forged: list[int] = field(default_factory=list)
+    told: list[tuple[datetime, str, Mapping[str, Any], bool]] = field(default_factory=list)
+    restored_at: list[datetime] = field(default_factory=list)
+    reloads: list[tuple[datetime, str, str]] = field(default_factory=list)
+    applies: list[datetime] = field(default_factory=list)
+    hits: Counter[str] = field(default_factory=Counter)
+    writes_at_quiet: int = 0
+    log: list[str] = field(default_factory=list)
+
+
+class House(wiring.House):
+    """The house, which reads no real secret."""
+
+    def secret(self, spec: load.Spec, secret: secret.Secret) -> str:
+        """The simulated world's secret of that place."""
+        return worlds.secret_of(secret.kind.value, secret.name)
+
+
+class Stage:
+    """
+    The world, the house in it, and time.
+
+    Args:
+        death_at: also die at the point of this number (the exhaustive mode).
+    """
+
+    def __init__(
+        self, home: setting.Setting, scenario: Scenario, start: setting.Start | None = None, *, death_at: int = 0
+    ) -> None:
+        begin = start or home.start(scenario.variant, scenario.net, scenario.choices, scenario.fresh)
+        import pickle
+
+        self.home = home
+        self.scenario = scenario
+        self.world: World = pickle.loads(begin.world)  # noqa: S301 - made by this very process
+        self.logged_before = {one.service: len(one.log) for one in self.machines}
+        self.clock = mortal.SimClock(begin.at)
+        self.begun_at = begin.at
+        self.fate = mortal.Fate(scenario.deaths, death_at)
+        self.disk = mortal.Disk(scenario.store)
+        self.switch = mortal.MemorySwitch()
+        self.evidence = Evidence()
+        self.variant = scenario.variant
+        self.tokens = dict(worlds.tokens(home.spec(scenario.variant, scenario.net)))
+        self.renamed: dict[str, str] = {}
+        self.contended_at: list[datetime] = []
+        self._ids = mortal.SeededIds(self.clock, scenario.seed)
+        self._latency = timedelta(milliseconds=scenario.latency_ms)
+        self._ops = sorted((op for op in scenario.ops if op.during is None), key=lambda op: op.at_s)
+        self._during = [[op, op.during.after] for op in scenario.ops if op.during is not None]
+        self._troubles = sorted(scenario.troubles, key=lambda one: one.at_s)
+        self._armed: list[tuple[Trouble, list[tuple[FaultyMachine, int]]]] = []
+        self._network: list[list[Any]] = []
+        self._remembered: bytes | None = None
+        self._deliveries: list[tuple[str, Delivery]] = []
+        self._restart_wanted = self._reload_wanted = False
+        self._busy: set[str] = set()
+        self._healed = False
+        self.journal_before = 0
+        self.store = self._open(begin.state)
+        self.journal_before = max((row.sequence for row in self.store.load_journal(limit=1, newest=True)), default=0)
+        self._start()
+
+    @property
+    def machines(self) -> tuple[FaultyMachine, FaultyMachine]:
+        """Both services."""
+        return self.world.airtable, self.world.bitbucket
+
+    @property
+    def rules(self) -> Any:
+        """The resolved spec of the present house."""
+        return self.house.rules
+
+    # ------------------------------------------------------------------------------------------- the process
+
+    def _open(self, image: bytes | None) -> sqlite.SqliteStore:
+        if self.scenario.store:
+            return sqlite.SqliteStore.in_memory(image, connect=self.disk.connect)
+        return sqlite.SqliteStore.in_memory(image)
+
+    def _adapter(self, machine: FaultyMachine) -> mortal.MortalAdapter:
+        return mortal.MortalAdapter(
+            machine, self.clock, self.fate, self._latency, self._under_way, self._answered
+        )
+
+    def _start(self) -> None:
+        """A new process on the present state; it tries again until it can start, as systemd does."""
+        outside = wiring.Outside(
+            clock=self.clock,
+            ids=self._ids,
+            environment={},
+            adapters={
+                "airtable": lambda: self._adapter(self.world.airtable),
+                "bitbucket": lambda: self._adapter(self.world.bitbucket),
+            },
+            read_spec=lambda *_: self.home.spec(self.variant, self.scenario.net),
+        )
+        store = cast("ports.Store", mortal.MortalStore(self.store, self.fate, self.clock, self._committed))
+        settings = Settings.model_validate({"STATE_DIRECTORY": "/nowhere"})
+        for _ in range(2000):
+            try:
+                self.house = House(outside, Path("spec"), "", settings, store)
+                break
+            except errors.SyncdError as error:
+                self.evidence.failed_starts.append((self.clock.moment, f"{type(error).__name__}: {error}"))
+                if self._healed and len(self.evidence.failed_starts) > 60:
+                    raise
+                self.clock.wait(RESTART_AFTER.total_seconds() * min(len(self.evidence.failed_starts), 12))
+                self._move_world()
+        self.house.switch = self.switch
+        self.evidence.starts.append(self.clock.moment)
+        self._employ()
+
+    def _employ(self) -> None:
+        self.crew = self.house.crew(lambda: "", self._compare, self._want_reload)
+        self._keeper_due = self.clock.moment
+        self._workers_due = [self.clock.moment for _ in self.crew.workers]
+        self.control = control.Control(
+            contexts=lambda: [worker.context for worker in self.crew.workers],
+            vital=self._vital,
+            clock=self.clock,
+            wake=self._wake,
+            want_compare=self._compare,
+            reload=self._want_reload,
+            exclusive=self.house.exclusive,
+            ready=lambda: (True, ""),
+        )
+
+    def _vital(self) -> Any:
+        efforts = [effort for worker in self.crew.workers for effort in worker.efforts]
+        return self.house.vital(
+            [*efforts, *self.crew.keeper.efforts],
+            [worker.context for worker in self.crew.workers],
+            self.store.failed,
+            "",
+        )
+
+    def _wake(self) -> None:
+        self._keeper_due = self.clock.moment
+        self._workers_due = [self.clock.moment for _ in self._workers_due]
+
+    def _want_reload(self) -> dict[str, Any]:
+        self._reload_wanted = True
+        return {}
+
+    def _compare(self, sync: SyncName) -> None:
+        for index, worker in enumerate(self.crew.workers):
+            if worker.context.name == sync:
+                worker.want_compare()
+                self._workers_due[index] = self.clock.moment
+
+    def image(self) -> bytes:
+        """The state as it is on the disk."""
+        healed, self.disk.healed = self.disk.healed, True
+        try:
+            if self.store.failed:
+                return self._last_image()
+            return self.store.image()
+        finally:
+            self.disk.healed = healed
+
+    def _last_image(self) -> bytes:
+        # A store that failed answers nothing any more; what it had committed is still there.
+        return self.store._connection.serialize()  # noqa: SLF001 - the disk, seen from outside of the process
+
+    def _crashed(self) -> None:
+        self.evidence.deaths.append((self.clock.moment, self.fate.died[-1] if self.fate.died else "restart"))
+        self.begin_again(self.image())
+
+    def begin_again(self, image: bytes | None) -> None:
+        """Drop the process and start another one."""
+        while True:
+            self.fate.dead = False
+            self._busy.clear()
+            self.store = self._open(image)
+            try:
+                self._start()
+            except mortal.Crash:
+                self.evidence.deaths.append((self.clock.moment, self.fate.died[-1]))
+                image = self.image()
+            else:
+                return
+
+    def _committed(self, what: str) -> None:
+        """A commit of the process is durable."""
+
+    # ------------------------------------------------------------------------------------------------ requests
+
+    def _under_way(self, service: str, method: str, path: str, timeout_s: float) -> None:
+        """A request has left: the network may fail it, and the world may move before it arrives."""
+        for one in self._network:
+            trouble: Trouble = one[0]
+            if trouble.service not in (None, service) or trouble.method not in (None, method) or trouble.route not in path:
+                continue
+            one[1] += 1
+            if one[1] <= trouble.after or (trouble.count is not None and one[1] > trouble.after + trouble.count):
+                continue
+            self.evidence.hits[trouble.fault] += 1
+            if trouble.kind == "slow":
+                self.clock.wait(timeout_s - 1.0)
+                continue
+            raise mortal.no_connection(trouble.kind)
+        for one in list(self._during):
+            op: Op = one[0]
+            during = op.during
+            assert during is not None
+            if during.service != service or during.method != method or during.route not in path:
+                continue
+            if (self.clock.moment - self.begun_at).total_seconds() < op.at_s or self._healed:
+                continue
+            if one[1] > 0:
+                one[1] -= 1
+                continue
+            self._during.remove(one)
+            self._do(op)
+        if "listener" not in self._busy:
+            self.deliver()
+
+    def _answered(self, service: str, method: str, path: str, body: Any, status: int) -> None:
+        if method != "GET" and not path.split("?")[0].endswith("/listRecords"):
+            self.evidence.sent.append((self.clock.moment, service, method, path, body, status))
+
+    # -------------------------------------------------------------------------------------------------- time
+
+    def run(self, span: timedelta, until: Callable[[], bool] | None = None) -> bool:
+        """
+        Let time pass.
+
+        Args:
+            until: ends it earlier; asked whenever nothing is due at once.
+
+        Returns:
+            Whether `until` came true.
+        """
+        end = self.clock.moment + span
+        for _ in range(TURNS_MAX):
+            try:
+                again = self._turn()
+            except mortal.Crash:
+                self._crashed()
+                continue
+            if again > self.clock.moment:
+                if until is not None and until():
+                    return True
+                if again > end:
+                    self.clock.moment = max(self.clock.moment, end)
+                    return False
+                self.clock.moment = again
+            else:
+                self.clock.moment += timedelta(milliseconds=10)
+        raise AssertionError("syncd never comes to rest")
+
+    def _turn(self) -> datetime:
+        """Everybody does what is due; when the next thing is."""
+        self._move_world()
+        self.deliver()
+        if self._restart_wanted:
+            self._restart_wanted = False
+            self._crashed()
+        if self._reload_wanted:
+            self._reload_wanted = False
+            self.reload(self.variant)
+        now = self.clock.moment
+        if self._keeper_due <= now:
+            self._keeper_due = self._step("keeper", self.crew.keeper.step)
+            self._workers_due = [self.clock.moment for _ in self._workers_due]
+        for index, worker in enumerate(self.crew.workers):
+            if self._workers_due[index] <= self.clock.moment:
+                due = self._step(f"worker {index}", worker.step)
+                if index < len(self._workers_due):
+                    self._workers_due[index] = due
+        due_at = [self._keeper_due, *self._workers_due]
+        due_at += [at for machine in self.machines if (at := machine.next_due_at()) is not None]
+        if (next_at := self._next_of_world()) is not None:
+            due_at.append(next_at)
+        return min(due_at)
+
+    def _step(self, name: str, step: Callable[[datetime], datetime]) -> datetime:
+        """One actor's turn, as its thread in `daemon` would take it; when it wants the next, in world time."""
+        self._busy.add(name)
+        try:
+            again = step(self.clock.now())
+        except errors.StoreError as error:
+            return self._store_failed(str(error))
+        except Exception as error:  # noqa: BLE001 - the top of a thread: the daemon logs it and goes on; here it is a finding
+            self.evidence.internal.append((self.clock.moment, f"{name}: {type(error).__name__}: {error}"))
+            return self.clock.moment + RETRY
+        finally:
+            self._busy.discard(name)
+        return self.clock.moment + min(max(again - self.clock.now(), timedelta(0)), LONGEST_WAIT)
+
+    def _store_failed(self, error: str) -> datetime:
+        failed = bool(self.store.failed)
+        self.evidence.store_failures.append((self.clock.moment, error, failed))
+        if failed:
+            # The daemon ends with exit status 1 and is started again.
+            self.clock.wait(RESTART_AFTER.total_seconds())
+            self.begin_again(self.image())
+            return self.clock.moment
+        return self.clock.moment + RETRY
+
+    def _move_world(self) -> None:
+        """People and troubles whose time has come."""
+        at_s = (self.clock.moment - self.begun_at).total_seconds()
+        while not self._healed and self._troubles and self._troubles[0].at_s <= at_s:
+            self._arm(self._troubles.pop(0))
+        for one in list(self._armed):
+            if one[0].until_s is not None and one[0].until_s <= at_s:
+                self._disarm(one)
+        self._network = [one for one in self._network if one[0].until_s is None or one[0].until_s > at_s]
+        while self._ops and self._ops[0].at_s <= at_s:
+            self._do(self._ops.pop(0))
+
+    def _next_of_world(self) -> datetime | None:
+        moments = [op.at_s for op in self._ops[:1]]
+        if not self._healed:
+            moments += [one.at_s for one in self._troubles[:1]]
+        moments += [one.until_s for one, _ in self._armed if one.until_s is not None]
+        return self.begun_at + timedelta(seconds=min(moments)) if moments else None
+
+    def _do(self, op: Op) -> None:
+        done = people.do(self, op.verb, op.arguments)
+        self.evidence.told.append((self.clock.moment, op.verb, op.arguments, done))
+        if done and op.fault:
+            self.evidence.hits[op.fault] += 1
+
+    def _arm(self, trouble: Trouble) -> None:
+        if trouble.kind in NETWORK:
+            self._network.append([trouble, 0])
+            return
+        fault = Fault(
+            kind=FaultKind(trouble.kind),
+            service=trouble.service,
+            method=trouble.method,
+            route=trouble.route,
+            event=trouble.event,
+            after=trouble.after,
+            count=trouble.count,
+            **trouble.more,
+        )
+        machines = [one for one in self.machines if trouble.service in (None, one.service)]
+        self._armed.append((trouble, [(machine, machine.arm(fault)) for machine in machines]))
+
+    def _disarm(self, one: tuple[Trouble, list[tuple[FaultyMachine, int]]]) -> None:
+        trouble, armed = one
+        for machine, number in armed:
+            for told in machine.control("faults", {}, self.clock.moment):
+                if told["fault"] == number:
+                    self.evidence.hits[trouble.fault] += told["hits"]
+            machine.clear(number)
+        self._armed.remove(one)
+
+    # ---------------------------------------------------------------------------------------------- deliveries
+
+    def deliver(self) -> None:
+        """Bring what the services want delivered to the listener."""
+        if self.scenario.net is Net.POLLING:
+            return
+        for provider, machine in zip(("airtable", "bitbucket"), self.machines, strict=True):
+            at = machine.next_due_at()
+            if at is None or at > self.clock.moment:
+                continue
+            waiting = list(machine.due(self.clock.moment))
+            while waiting:
+                delivery = waiting.pop(0)
+                if self.scenario.net is Net.SWEEP:
+                    # Everything is lost, and the service believes that it arrived.
+                    machine.delivered(delivery, 200, self.clock.moment)
+                    continue
+                self._deliveries.append((provider, delivery))
+                try:
+                    status = self.receive(provider, delivery)
+                except mortal.Crash:
+                    for unanswered in (delivery, *waiting):
+                        # With no other net a delivery that nobody answered is sent again: that net allows no loss.
+                        again = self.scenario.net is Net.HOOKS
+                        machine.delivered(unanswered, 503 if again else None, self.clock.moment)
+                    raise
+                machine.delivered(delivery, status, self.clock.moment)
+
+    def receive(self, provider: str, delivery: Delivery) -> int:
+        """What the hooks listener answers; the wake-up comes after the answer, as in `wiring`."""
+        prefix = f"{setting.PUBLIC_URL}/hooks/{provider}/"
+        if not delivery.url.startswith(prefix):
+            return 404
+        endpoint = delivery.url.removeprefix(prefix)
+        headers = [(name.lower().encode(), text.encode()) for name, text in delivery.headers.items()]
+        self._busy.add("listener")
+        try:
+            verdict = self.house.intake.verify(provider, endpoint, headers, delivery.body)
+            if verdict is not Verdict.GOOD:
+                return 404 if verdict is Verdict.UNKNOWN else 401
+            kept = {name.lower(): text for name, text in delivery.headers.items() if name.lower().startswith("x-")}
+            self.house.intake.save(
+                [
+                    ports.Arrived(
+                        endpoint=EndpointId(endpoint), received_at=self.clock.now(), headers=kept, body=delivery.body
+                    )
+                ]
+            )
+        except errors.StoreError as error:
+            self.evidence.store_failures.append((self.clock.moment, str(error), bool(self.store.failed)))
+            return 503
+        finally:
+            self._busy.discard("listener")
+        self.evidence.acks.append((self.clock.moment, provider, delivery.id, 200))
+        self._wake()
+        return 200
+
+    def forged(self, status: int) -> None:
+        """What a forged request was answered."""
+        self.evidence.forged.append(status)
+
+    def replay(self, number: int) -> None:
+        """Send a genuine delivery once more."""
+        if not self._deliveries:
+            raise IndexError(number)
+        provider, delivery = self._deliveries[number % len(self._deliveries)]
+        self.receive(provider, delivery)
+
+    def some_endpoint(self, provider: str) -> str:
+        """The id of an active endpoint."""
+        return next((one.id for one in self.store.load_endpoints() if one.provider == provider and one.active), "none")
+
+    def hook_url(self, provider: str, endpoint: str) -> str:
+        """Where its deliveries go."""
+        return f"{setting.PUBLIC_URL}/hooks/{provider}/{endpoint}"
+
+    # ------------------------------------------------------------------------------------------ for `people`
+
+    def sync(self, given: Mapping[str, Any]) -> str:
+        """The sync that an act is about."""
+        names = sorted(self.world.records)
+        return names[int(given.get("sync", 0)) % len(names)]
+
+    def base(self, sync: str) -> str:
+        """Its base's id."""
+        spec = self.home.spec(self.variant, self.scenario.net)
+        return spec.file.airtable[spec.file.sync[sync].airtable.base].base
+
+    def table(self, sync: str) -> str:
+        """Its table's id."""
+        return self.world.tables[sync]
+
+    def marker(self, sync: str, record: str) -> str:
+        """The prefix of a record's titles."""
+        return worlds.marker(self.home.spec(self.variant, self.scenario.net).file.sync[sync], record)
+
+    def pull_request(self, number: int) -> tuple[str, int]:
+        """One of the pull requests that there are by now, strangers left out: the number counts in the order they came."""
+        known = set(self.world.pull_requests)
+        for slug in self.world.repositories:
+            for one in self.world.bitbucket.control(
+                "pull_requests", {"repository": self.renamed.get(slug, slug)}, self.clock.moment
+            ):
+                if (slug, one["id"]) not in known and "strangers" not in one["source_branch"]:
+                    self.world.pull_requests.append((slug, one["id"]))
+        found = self.world.pull_requests
+        slug, id = found[number % len(found)]
+        return self.renamed.get(slug, slug), id
+
+    def outage(self, what: str, *, over: bool) -> None:
+        """Something cannot be reached from now on, or can again."""
+        self.evidence.outages.append((self.clock.moment, what, over))
+
+    def pause(self, scope: str, *, on: bool) -> None:
+        """Set or release the kill switch."""
+        if on:
+            self.switch.pause(scope, "the simulator")
+        elif not self.switch.resume(scope):
+            raise KeyError(scope)
+        self.evidence.pauses.append((self.clock.moment, scope, on))
+
+    def want_restart(self) -> None:
+        """The process ends after this turn, and starts again."""
+        self._restart_wanted = True
+
+    def want_compare(self) -> None:
+        """Compare every sync in full."""
+        for worker in self.crew.workers:
+            self._compare(worker.context.name)
+
+    def reload(self, variant: str) -> None:
+        """Take another variant of the spec over."""
+        self.home.spec(variant, self.scenario.net)
+        before, self.variant = self.variant, variant
+        problem = self.house.reload()
+        if problem:
+            self.variant = before
+        self.evidence.reloads.append((self.clock.moment, variant, problem))
+        self._employ()
+
+    def apply(self, accept: Sequence[str]) -> None:
+        """`syncd apply`; a person types it again when the process died of it."""
+        for _ in range(50):
+            try:
+                self.control.apply(None, None, list(accept))
+            except mortal.Crash:
+                self._crashed()
+            except errors.SyncdError as error:
+                raise ValueError(str(error)) from error
+            else:
+                self.evidence.applies.append(self.clock.moment)
+                return
+
+    def resolve(self, winner: str) -> None:
+        """Decide every open conflict."""
+        for row in self.control.conflicts(None)["conflicts"]:
+            self.control.resolve(row["sync"], row["record"], row["field"], winner)
+
+    def remember_state(self) -> None:
+        """Keep a backup."""
+        self._remembered = self.image()
+
+    def restore_state(self) -> None:
+        """Start on the backup."""
+        if self._remembered is None:
+            raise KeyError("no backup")
+        self.evidence.restored_at.append(self.clock.moment)
+        self.begin_again(self._remembered)
+
+    # ------------------------------------------------------------------------------------------------- phases
+
+    def adopt(self) -> None:
+        """The first start, the first plan accepted, and rest."""
+        self.run(timedelta(minutes=3))
+        self.apply(())
+        self.run(timedelta(minutes=10), self.quiet)
+        self.run(timedelta(minutes=6))
+
+    def quiet(self) -> bool:
+        """Nothing is waiting: no delivery, no key, no operation of unknown outcome."""
+        if self.store.failed or any(machine.next_due_at() is not None for machine in self.machines):
+            return False
+        counts = self.store.counts()
+        if counts.inbox or counts.dirty:
+            return False
+        return not any(self.store.load_unfinished(worker.context.name) for worker in self.crew.workers)
+
+    def sample(self) -> None:
+        """What `syncd status` says now."""
+        if not self.store.failed:
+            self.evidence.statuses.append((self.clock.moment, self.control.status()))
+
+    def heal(self) -> None:
+        """Everything that was broken works again; what people did stays."""
+        self._healed = True
+        self._during.clear()
+        self._troubles.clear()
+        for one in list(self._armed):
+            self._disarm(one)
+        self._network.clear()
+        self.disk.healed = True
+        now = self.clock.moment
+        for service, machine in zip(("airtable", "bitbucket"), self.machines, strict=True):
+            machine.control("restore_token", {"token": self.tokens[service]}, now)
+            self.outage(f"{service} token", over=True)
+        for sync in self.world.records:
+            people.do(self, "role", {"sync": sorted(self.world.records).index(sync), "role": "create"})
+        for index in range(len(self.world.repositories)):
+            people.do(self, "repository", {"act": "show_repository", "repository": index})
+        for scope in list(self.switch.scopes()):
+            self.pause(scope, on=False)
+        self._wake()
+
+    def entries(self) -> list[tuple[str, LogEntry]]:
+        """What truly happened since the scenario began, by service, in order of time."""
+        found = [
+            (machine.service, entry)
+            for machine in self.machines
+            for entry in machine.log[self.logged_before[machine.service] :]
+        ]
+        return sorted(found, key=lambda pair: pair[1].at)

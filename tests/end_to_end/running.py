@@ -28,6 +28,7 @@ from tests import shared
 
 RUN_COLUMN = "Sync run"
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """One delivery that a service sent, and the answer: None when nobody answered."""
@@ -180,7 +181,9 @@ class House(stages.Stage):
         rows = self.rows("SELECT hook, cursor FROM endpoint WHERE provider = 'airtable' AND active = 1")
         cursors = {row["hook"]: row["cursor"] for row in rows}
         hooks = self.in_airtable("hooks")
-        return all(not hook["payloadNumbers"] or max(hook["payloadNumbers"]) < cursors.get(hook["id"], 0) for hook in hooks)
+        return all(
+            not hook["payloadNumbers"] or max(hook["payloadNumbers"]) < cursors.get(hook["id"], 0) for hook in hooks
+        )
 
     def settle(self) -> float:
         """Wait until nothing is on its way; how many seconds it took."""
@@ -240,10 +243,7 @@ class House(stages.Stage):
     def branches(self, record: str) -> list[str]:
         """All branches that name a record."""
         return [
-            name
-            for slug in ("web", "api")
-            for name in self.in_bitbucket("branches", repository=slug)
-            if record in name
+            name for slug in ("web", "api") for name in self.in_bitbucket("branches", repository=slug) if record in name
         ]
 
     def new_record(self, name: str, repository: str = "Web", status: str = "Ready") -> str:

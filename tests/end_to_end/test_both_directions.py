@@ -1,17 +1,11 @@
 """The main job in both directions, and that syncd's own writes lead to none (I09)."""
 
-import pytest
-
 from tests.end_to_end.running import House
 
-# One record has at most the changes of one event in flight: what the daemon may write for it, counted generously.
-STATUSES = ["In Progress", "In Review", "Merged"]
 
-
-@pytest.mark.parametrize("repository", ["Web", "API"])
-def test_a_feature_goes_from_the_decision_to_the_merge(house: House, repository: str) -> None:
-    slug = repository.lower()
-    record = house.new_record("Two-factor login", repository)
+def test_a_feature_goes_from_the_decision_to_the_merge(house: House) -> None:
+    slug = "api"
+    record = house.new_record("Two-factor login", "API")
     house.wait_for(lambda: len(house.branches(record)) == 1, "the branch is made")
     (branch,) = house.branches(record)
     assert branch == f"feature/{record}-two-factor-login"
@@ -51,6 +45,8 @@ def test_a_feature_goes_from_the_decision_to_the_merge(house: House, repository:
     assert cells["Merged at"]
     assert cells["Sync state"] == "ok"
     assert not cells.get("Sync note")
+    # These services have their real limits, and an own-caused 429 is a bug (DESIGN, "Budgets").
+    assert [entry.path for service in (0, 1) for entry in house.calls(service) if entry.status == 429] == []
 
 
 def test_an_edit_on_the_side_that_is_not_the_owner_is_put_right_and_told(house: House) -> None:
@@ -93,12 +89,6 @@ def test_a_full_compare_of_two_sides_in_step_writes_nothing(house: House) -> Non
     house.wait_for(lambda: len(house.log_lines("compare.finished")) > began, "both sides are compared")
     house.settle()
     assert len(house.writes()) == written
-
-
-def test_both_services_were_never_asked_faster_than_they_allow(house: House) -> None:
-    """An own-caused 429 is a bug (DESIGN, "Budgets"); these services have the real limits."""
-    _under_work(house, "Offline mode")
-    assert [entry.path for service in (0, 1) for entry in house.calls(service) if entry.status == 429] == []
 
 
 def _under_work(house: House, name: str) -> tuple[str, str, int]:

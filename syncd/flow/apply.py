@@ -18,6 +18,7 @@ from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.change import (
     Action,
+    AgreedKey,
     Agreement,
     Attribute,
     Cell,
@@ -52,6 +53,7 @@ class Job:
         done: the claimed mark; None when the record was not claimed.
         seen, cause: see `collect.fingerprint` and `collect.cause`.
         parked: a refusal stands and its cause did not change: only the note is written.
+        settled: conflicts that are over once everything is sent.
     """
 
     plan: RecordPlan
@@ -60,6 +62,7 @@ class Job:
     cause: str
     attempts: int = 0
     parked: bool = False
+    settled: tuple[AgreedKey, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -525,6 +528,7 @@ class Run:
             tolerations=plan.tolerations,
             links=(*plan.links, *progress.links),
             conflicts=plan.conflicts,
+            conflicts_closed=job.settled if progress.complete else (),
             foreign_edits=plan.foreign_edits,
             made=(*(Made(rule=one.rule, object=one.object) for one in plan.made), *progress.made),
         )

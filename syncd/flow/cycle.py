@@ -119,7 +119,7 @@ def carry_out(
     _gone(context, collected.missing, marks, now)
     by_record = {situation.record.id: situation for situation in collected.situations}
     jobs = []
-    for one in sendable.records:
+    for one, whole in zip(sendable.records, planned.records, strict=True):
         key = marks.get(one.record)
         seen = collected.seen[one.record]
         jobs.append(
@@ -130,12 +130,20 @@ def carry_out(
                 cause=collect.cause(by_record[one.record], seen),
                 attempts=key.attempts if key is not None else 0,
                 parked=bool(by_record[one.record].parked),
+                settled=_settled(by_record[one.record], whole, one),
             )
         )
         _tell(context, one)
     run = apply.Run(context, jobs, stop=stop, by=by)
     tally = run.carry_out()
     return Pass(claimed=len(keys), planned=planned, tally=tally, run=run.run, digest=plan_digest)
+
+
+def _settled(situation: Situation, planned: RecordPlan, sendable: RecordPlan) -> tuple[AgreedKey, ...]:
+    """Open conflicts that the plan ends: it does not find them any more, and what decides them is not kept back."""
+    standing = {AgreedKey(conflict.field, conflict.pull_request) for conflict in planned.conflicts}
+    standing |= {write.agrees for write in planned.writes if write.agrees is not None and write not in sendable.writes}
+    return tuple(sorted(situation.conflicts.keys() - standing, key=str))
 
 
 def make_plan(context: Context, collected: collect.Collected, now: datetime) -> Plan:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from syncd.sandbox.fault import Fault, FaultKind
 from tests.flow.house import MINUTE, Lab
 
 # The fields of the sample table that syncd may write to.
@@ -45,3 +46,8 @@ def first_pull_request(lab: Lab, name: str) -> dict[str, Any]:
     """The true state of the record's first pull request."""
     (_, found) = lab.pull_requests(name)[0]
     return found
+
+
+def no_delivery(event: str = "") -> Fault:
+    """A fault: webhook requests get lost, for as long as it is armed."""
+    return Fault(kind=FaultKind.DROP_DELIVERY, event=event, count=None)

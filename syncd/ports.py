@@ -376,14 +376,14 @@ class Marking:
     Whose records become dirty with what is saved: a change that is in the mirror and has marked nobody is never found again.
 
     Args:
-        syncs: every sync that reads the repository.
+        syncs: every sync that reads the repository; each has its own records and its own evidence.
         besides: records that need no mark, because they are being planned from it.
     """
 
     syncs: tuple[SyncName, ...]
     lane: Lane
     now: datetime
-    besides: frozenset[RecordId] = frozenset()
+    besides: frozenset[tuple[SyncName, RecordId]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -641,10 +641,7 @@ class Store(Protocol):
     def release_work(
         self, marks: Sequence[DirtyWorkMark], not_before: datetime, *, failed: bool, error: str = ""
     ) -> None:
-        """
-        Likewise for work; with `failed` the repository's view gets the trouble, which `error` "" says there is none of:
-        it was read, and showed less than an event knew.
-        """
+        """Likewise for work."""
 
     def next_due(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> datetime | None:
         """When the next key of this sync is due; None when nothing is dirty."""
@@ -656,8 +653,13 @@ class Store(Protocol):
     def save_repository(self, repository: Repository) -> None:
         """Remember (or rename) a repository."""
 
-    def save_trouble(self, repository: RepositoryId, trouble: str) -> None:
-        """The repository could not be read: its lists are unknown until it can. "" ends it."""
+    def save_trouble(self, repository: RepositoryId, trouble: str, marking: Marking | None = None) -> None:
+        """
+        Why the repository could not be read: its lists are unknown until it can. "" ends it, and nothing else does.
+
+        Args:
+            marking: makes every linked record of its syncs dirty: any of them may have work there.
+        """
 
     def save_work(
         self,
@@ -666,27 +668,31 @@ class Store(Protocol):
         pull_requests: Sequence[PullRequest] = (),
         branches: Sequence[Branch] = (),
         branches_gone: Sequence[str] = (),
-        commits: Sequence[Commit] | Mapping[str, Sequence[Commit]] = (),
+        commits: Mapping[str, Sequence[Commit]] | None = None,
         builds: Mapping[str, Sequence[Build]] | None = None,
         deployments: Sequence[Deployment] = (),
-        links: Mapping[str, Sequence[RecordId]] | None = None,
+        links: Mapping[SyncName, Mapping[str, Sequence[RecordId]]] | None = None,
         done: Sequence[DirtyWorkMark] = (),
         listed_at: datetime | None = None,
         branches_complete: bool = False,
         marking: Marking | None = None,
-    ) -> frozenset[RecordId]:
+    ) -> Mapping[SyncName, frozenset[RecordId]]:
         """
-        Put what was read into the mirror and, with `marking`, make the records dirty whose work changed by it.
+        Put what was read into the mirror, which all syncs share.
 
         Args:
+            commits: by "pr:12" or "branch:name"; replaces all commits of that object, also by none.
             builds: by 40-character commit hash; replaces all builds of that commit.
-            links: record ids by evidence: key "pr:12" or "branch:name" or "deployment:uuid"; replaces the evidence of that object.
+            links: for each sync the record ids by evidence: key "pr:12" or "branch:name" or "deployment:uuid"; replaces what
+                that sync has as evidence of that object.
             done: marks that this read answers; a newer mark on the same object stays.
             listed_at: start of a complete listing that this ends.
             branches_complete: `branches` are all there are: others are forgotten.
+            marking: makes the records dirty whose work changed by this; and, when it answers marks or ends a listing, those
+                that are pending and whose plan was not carried out in full, because it may have waited for this.
 
         Returns:
-            Records whose linked work changed by this, before or after.
+            For each sync that has any, the records whose linked work changed by this, before or after.
         """
 
     def load_pull_requests(
@@ -697,6 +703,9 @@ class Store(Protocol):
     def load_branches(self, repository: RepositoryId) -> tuple[Branch, ...]:
         """Branches of the mirror."""
 
+    def load_deployments(self, repository: RepositoryId) -> tuple[Deployment, ...]:
+        """Deployments of the mirror."""
+
     def load_work(
         self, sync: SyncName, records: Sequence[RecordId], repositories: Sequence[RepositoryId]
     ) -> Mapping[RecordId, LinkedWork]:
@@ -706,16 +715,8 @@ class Store(Protocol):
     def load_remembered(self, sync: SyncName, records: Sequence[RecordId]) -> Mapping[RecordId, Remembered]:
         """All that is remembered about these records; a record that is new has an empty entry."""
 
-    def load_known(
-        self, sync: SyncName, records: Sequence[RecordId] | None = None
-    ) -> Mapping[RecordId, KnownRecord]:
+    def load_known(self, sync: SyncName, records: Sequence[RecordId] | None = None) -> Mapping[RecordId, KnownRecord]:
         """Every record of the sync, or of these, that was ever planned and is not gone."""
-
-    def load_linked(self, sync: SyncName) -> tuple[RecordId, ...]:
-        """Known records that work was linked to when they were last planned, in order."""
-
-    def load_waiting(self, sync: SyncName) -> tuple[RecordId, ...]:
-        """Known records that are pending and whose plan was not carried out in full, in order."""
 
     def save_absent(self, sync: SyncName, missing: Sequence[RecordId], present: Sequence[RecordId]) -> None:
         """Count a complete listing: one more absence for `missing`, none for `present`."""

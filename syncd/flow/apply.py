@@ -406,7 +406,7 @@ class Run:
             syncs=tuple(sync.name for sync in self._context.sharing(repository)),
             lane=ports.Lane.EDIT,
             now=self._context.clock.now(),
-            besides=frozenset(own),
+            besides=frozenset((self._context.name, record) for record in own),
         )
 
     # ------------------------------------------------------------------------------------------------ outcomes

@@ -102,9 +102,7 @@ def compare(context: Context, now: datetime, stop: Callable[[], str]) -> Compare
 def compare_repository(context: Context, id: RepositoryId, now: datetime) -> str:
     """Read one repository completely. Returns why it could not be read, or ""."""
     repository = next(one for one in context.sync.repositories if one.id == id)
-    views = {view.repository.id: view for view in context.store.load_repositories([repository.id])}
-    before = views.get(repository.id)
-    if before is None:
+    if not context.store.load_repositories([repository.id]):
         context.store.save_repository(repository)
     try:
         work.read_repository(context, repository, now)
@@ -112,11 +110,9 @@ def compare_repository(context: Context, id: RepositoryId, now: datetime) -> str
         raise
     except errors.ServiceError as error:
         trouble = f"{repository.slug} cannot be read: {error.message}"
-        context.store.save_trouble(repository.id, trouble)
+        work.set_trouble(context, repository, trouble, now)
         again = retry.next_attempt(3, now, context.ids.jitter())
         context.store.mark_work([(DirtyWork(repository=repository.id, dirt=Dirt.REPOSITORY), None)], now, again)
-        if before is None or not before.trouble:
-            work.lost(context, repository, error, now)
         return trouble
     return ""
 

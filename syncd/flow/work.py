@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 from syncd import errors, log, ports
 from syncd.core import link, retry
 from syncd.flow.context import Context
-from syncd.model.change import RecordState
 from syncd.model.event import Dirt
-from syncd.model.ids import RecordId, RepositoryId
+from syncd.model.ids import RecordId, RepositoryId, SyncName
 from syncd.model.schema import Repository
 from syncd.model.work import Branch, Build, Commit, Deployment, List, PullRequest
 from syncd.spec.rules import SyncRules
@@ -28,6 +27,8 @@ CLAIM_MAX = 200
 # What was read may be older than the event that led to it: look again after these (BW18).
 LOOK_AGAIN = (timedelta(seconds=5), timedelta(seconds=30))
 FINAL_STATES = frozenset({"MERGED", "DECLINED", "SUPERSEDED"})
+# Of deployments: their state still changes.
+UNFINISHED = frozenset({"UNDEPLOYED", "IN_PROGRESS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,26 +89,34 @@ def refresh(context: Context, now: datetime, *, early: bool = False) -> int:
             attempts = max(mark.attempts for mark in group)
             again = retry.next_attempt(attempts, now, context.ids.jitter())
             trouble = f"{repository.slug} cannot be read: {error.message}"
-            (view,) = context.store.load_repositories([repository.id])
             context.store.release_work(group, again, failed=True, error=trouble)
-            if not view.trouble:
-                lost(context, repository, error, now)
+            set_trouble(context, repository, trouble, now)
     return len(marks)
 
 
-def lost(context: Context, repository: Repository, error: errors.ServiceError, now: datetime) -> None:
-    """A repository cannot be read any more: said once, and every record that may have work in it is planned as unknown."""
-    _log.error("side.lost", sync=context.name, side="bitbucket", repository=repository.slug, reason=error.message)
-    mark_linked(context, repository.id, ports.Lane.RETRY, now)
+def set_trouble(context: Context, repository: Repository, trouble: str, now: datetime) -> None:
+    """
+    Note whether a repository can be read. A change is said once, and every record that may have work there planned anew.
+
+    Args:
+        trouble: why it cannot; "" when it was just read.
+    """
+    views = context.store.load_repositories([repository.id])
+    before = views[0].trouble if views else ""
+    if trouble == before:
+        return
+    if trouble and before:
+        context.store.save_trouble(repository.id, trouble)
+        return
+    context.store.save_trouble(repository.id, trouble, _marking(context, repository.id, ports.Lane.RETRY, now))
+    if trouble:
+        _log.error("side.lost", sync=context.name, side="bitbucket", repository=repository.slug, reason=trouble)
+    else:
+        _log.info("side.recovered", sync=context.name, side="bitbucket", repository=repository.slug)
 
 
-def mark_linked(context: Context, repository: RepositoryId, lane: ports.Lane, now: datetime) -> None:
-    """Make every linked record dirty: a repository became unknown, or known again, and any of them may have work in it."""
-    for sync in context.sharing(repository):
-        known = context.store.load_known(sync.name)
-        linked = sorted(record for record, row in known.items() if row.linked)
-        if linked:
-            context.store.mark_records(sync.name, linked, lane, now, now)
+def _marking(context: Context, repository: RepositoryId, lane: ports.Lane, now: datetime) -> ports.Marking:
+    return ports.Marking(syncs=tuple(sync.name for sync in context.sharing(repository)), lane=lane, now=now)
 
 
 def _refresh_repository(
@@ -128,12 +137,7 @@ def _refresh_repository(
     for attempts in sorted({mark.attempts for mark in stale}):
         again = [mark for mark in stale if mark.attempts == attempts]
         context.store.release_work(again, now + LOOK_AGAIN[attempts], failed=True)
-    mark_waiting(context, repository.id, now)
-    (view,) = context.store.load_repositories([repository.id])
-    if view.trouble and view.listed_at is not None:
-        context.store.save_trouble(repository.id, "")
-        _log.info("side.recovered", sync=context.name, side="bitbucket", repository=repository.slug)
-        mark_linked(context, repository.id, ports.Lane.RETRY, now)
+    set_trouble(context, repository, "", now)
 
 
 def _fetch_pull_requests(
@@ -160,18 +164,6 @@ def _stale(marks: Sequence[ports.DirtyWorkMark], reading: "Reading") -> list[por
     ]
 
 
-def mark_waiting(context: Context, repository: RepositoryId, now: datetime) -> None:
-    """Make every record dirty whose plan waited for something that was not read yet: it may be now."""
-    for sync in context.sharing(repository):
-        waiting = sorted(
-            record
-            for record, known in context.store.load_known(sync.name).items()
-            if known.state == RecordState.PENDING.value and not known.seen
-        )
-        if waiting:
-            context.store.mark_records(sync.name, waiting, ports.Lane.RETRY, now, now)
-
-
 def read_repository(
     context: Context,
     repository: Repository,
@@ -184,7 +176,8 @@ def read_repository(
     Read one repository: all pull requests the first time, later those updated since, and all branches.
 
     Args:
-        thorough: also what no event and no update time tells: a rename, builds of open heads, deployments.
+        thorough: also what no event and no update time tells: a rename, builds of open heads, all deployments, and whom
+            work is evidence for that was read under other rules.
 
     Returns:
         How many records' work changed.
@@ -205,15 +198,12 @@ def read_repository(
     listed = context.changelog.fetch_branches(current)
     reading.branches([(branch.name, branch) for branch in listed], complete=True)
     if thorough:
+        reading.evidence_again()
         reading.builds_of_open()
-        reading.deployments()
+    reading.deployments(again=thorough)
     changed = reading.save(now, marks, listed_at=now)
-    mark_waiting(context, repository.id, now)
-    if view.trouble:
-        context.store.save_trouble(repository.id, "")
-        _log.info("side.recovered", sync=context.name, side="bitbucket", repository=current.slug)
-        mark_linked(context, repository.id, ports.Lane.RETRY, now)
-    return len(changed)
+    set_trouble(context, current, "", now)
+    return len(changed.get(context.name, ()))
 
 
 class Reading:
@@ -233,7 +223,7 @@ class Reading:
         self._commits: dict[str, tuple[Commit, ...]] = {}
         self._builds: dict[str, tuple[Build, ...]] = {}
         self._deployments: list[Deployment] = []
-        self._links: dict[str, tuple[RecordId, ...]] = {}
+        self._links: dict[SyncName, dict[str, tuple[RecordId, ...]]] = {sync.name: {} for sync in self._syncs}
 
     def pull_requests(self, read: Iterable[PullRequest]) -> None:
         """Take pull requests, with the commits of heads that moved, builds of theirs, and the merge time, asked once."""
@@ -253,17 +243,31 @@ class Reading:
         if read.state == "MERGED" and merged_on is None and self._wanted.merged_on:
             merged_on = changelog.fetch_merged_on(self._repository, number)
         done = replace(read, commit_records=records, merged_on=merged_on)
-        evidence = self._evidence(done)
-        self._links[f"pr:{number}"] = evidence
-        if self._wanted.builds and evidence and not same_head and read.source_commit:
+        self._link(done)
+        if self._wanted.builds and self._belongs(done) and not same_head and read.source_commit:
             self._read_builds(read.source_commit)
         if known is not None and known.state == "OPEN" and read.state in FINAL_STATES:
             self._recheck_branch(read.source_branch)
         return done
 
-    def _evidence(self, read: PullRequest) -> tuple[RecordId, ...]:
-        """The records that a pull request belongs to by its looks, in any sync that reads the repository."""
-        return tuple(sorted({record for sync in self._syncs for record in link.evidence(read, sync)}))
+    def _link(self, read: PullRequest) -> None:
+        for sync in self._syncs:
+            self._links[sync.name][f"pr:{read.key.number}"] = tuple(sorted(link.evidence(read, sync)))
+
+    def _belongs(self, read: PullRequest) -> bool:
+        """Whether a pull request belongs to a record by its looks, in any sync that reads the repository."""
+        return any(link.evidence(read, sync) for sync in self._syncs)
+
+    def _current(self) -> Mapping[int, PullRequest]:
+        """Every pull request of the repository, as read now or else as known, by number."""
+        return dict(sorted({**self._known, **{one.key.number: one for one in self.read}}.items()))
+
+    def evidence_again(self) -> None:
+        """Say of what was not read now, too, whom it belongs to: a sync may be new, or its prefix another than then."""
+        read = {one.key.number for one in self.read}
+        for number, one in self._known.items():
+            if number not in read:
+                self._link(one)
 
     def _recheck_branch(self, name: str) -> None:
         # After a merge the source branch is usually deleted, and has nothing that its destination lacks.
@@ -296,7 +300,8 @@ class Reading:
                 self._commits[f"branch:{name}"] = head.commits
                 done = replace(branch, ahead=bool(head.commits), commit_records=_records_in(head.commits))
             self._branches.append(done)
-            self._links[f"branch:{name}"] = link.of_branch(done)
+            for sync in self._syncs:
+                self._links[sync.name][f"branch:{name}"] = link.of_branch(done)
 
     def builds_of(self, commits: Iterable[str]) -> None:
         """Take the builds of these commits, when they are the head of a pull request that belongs to a record."""
@@ -309,36 +314,49 @@ class Reading:
         """Take the builds of every open linked head: nothing else repairs a lost build event."""
         if not self._wanted.builds:
             return
-        current = {**self._known, **{one.key.number: one for one in self.read}}
-        for number, one in sorted(current.items()):
-            linked = self._links.get(f"pr:{number}") or self._evidence(one)
-            if one.state == "OPEN" and linked and one.source_commit and one.source_commit not in self._builds:
+        for one in self._current().values():
+            if (
+                one.state == "OPEN"
+                and one.source_commit
+                and one.source_commit not in self._builds
+                and self._belongs(one)
+            ):
                 self._read_builds(one.source_commit)
 
     def _read_builds(self, commit: str) -> None:
         self._builds[commit] = self._context.changelog.fetch_builds(self._repository, commit)
 
-    def deployments(self) -> None:
-        """Take deployments, and find whose merged or linked commit each one holds, asked once per pair."""
+    def deployments(self, *, again: bool) -> None:
+        """
+        Take deployments, and find whose merged commits each one holds, asked once per pair.
+
+        Args:
+            again: all of them; else what is new since they were last read, and what was not finished then.
+        """
         if not self._wanted.deployments:
             return
-        changelog, repository = self._context.changelog, self._repository
-        finished = frozenset[str]()
-        merged = {
-            one.merge_commit: self._links.get(f"pr:{one.key.number}") or self._evidence(one)
-            for one in {**self._known, **{one.key.number: one for one in self.read}}.values()
-            if one.state == "MERGED" and one.merge_commit
-        }
-        for deployment in changelog.fetch_deployments(repository, finished):
-            records: set[RecordId] = set()
-            for commit, linked in sorted(merged.items()):
-                if linked and self._holds(deployment.commit, commit):
-                    records.update(linked)
-            self._deployments.append(deployment)
-            self._links[f"deployment:{deployment.id}"] = tuple(sorted(records))
+        stored = {one.id: one for one in self._context.store.load_deployments(self._repository.id)}
+        read = self._fetch_deployments({} if again else stored)
+        self._deployments += read
+        merged = [one for one in self._current().values() if one.state == "MERGED" and one.merge_commit]
+        for sync in self._syncs:
+            linked = [(one, records) for one in merged if (records := tuple(link.evidence(one, sync)))]
+            # Also of those that are as they were: what they hold may have been merged, or linked, in the meantime.
+            for deployment in {**stored, **{one.id: one for one in read}}.values():
+                held = {record for one, records in linked if self._holds(deployment, one) for record in records}
+                self._links[sync.name][f"deployment:{deployment.id}"] = tuple(sorted(held))
 
-    def _holds(self, head: str, commit: str) -> bool:
-        if not head:
+    def _fetch_deployments(self, stored: Mapping[str, Deployment]) -> Sequence[Deployment]:
+        read = self._context.changelog.fetch_deployments(self._repository, frozenset(stored))
+        open_ids = {one.id for one in stored.values() if one.state in UNFINISHED}
+        if open_ids <= {one.id for one in read}:
+            return read
+        # One that was under way lies behind a page of finished ones: only the whole list tells how it ended.
+        return self._context.changelog.fetch_deployments(self._repository, frozenset())
+
+    def _holds(self, deployment: Deployment, merged: PullRequest) -> bool:
+        head, commit, ended = deployment.commit, merged.merge_commit, deployment.completed_on
+        if not head or (ended is not None and ended < (merged.merged_on or merged.created_on)):
             return False
         if head.startswith(commit):
             return True
@@ -352,7 +370,7 @@ class Reading:
 
     def save(
         self, now: datetime, marks: Sequence[ports.DirtyWorkMark], *, listed_at: datetime | None = None
-    ) -> frozenset[RecordId]:
+    ) -> Mapping[SyncName, frozenset[RecordId]]:
         """Put all of it into the mirror in one transaction and mark the records whose work changed."""
         return self._context.store.save_work(
             self._repository.id,
@@ -366,10 +384,11 @@ class Reading:
             done=marks,
             listed_at=listed_at,
             branches_complete=self._complete,
-            marking=ports.Marking(
-                syncs=tuple(sync.name for sync in self._syncs),
-                lane=ports.Lane.COMPARE if listed_at is not None else ports.Lane.EDIT,
-                now=now,
+            marking=_marking(
+                self._context,
+                self._repository.id,
+                ports.Lane.COMPARE if listed_at is not None else ports.Lane.EDIT,
+                now,
             ),
         )
 

@@ -14,7 +14,8 @@ Place = tuple[str, str, str]
 
 _OBJECTS = """
 SELECT record, repository, kind, name FROM evidence
-WHERE record IN (SELECT value FROM json_each(:records)) AND repository IN (SELECT value FROM json_each(:repositories))
+WHERE sync = :sync AND record IN (SELECT value FROM json_each(:records))
+  AND repository IN (SELECT value FROM json_each(:repositories))
 UNION
 SELECT record, repository, 'pr', CAST(number AS TEXT) FROM link
 WHERE sync = :sync AND record IN (SELECT value FROM json_each(:records))
@@ -44,6 +45,7 @@ ON b.repository = json_extract(o.value, '$[0]') AND b.head = json_extract(o.valu
 _RECORDS_OF = """
 SELECT e.repository, e.name, e.record FROM json_each(:places) AS o CROSS JOIN evidence AS e
 ON e.repository = json_extract(o.value, '$[0]') AND e.kind = 'pr' AND e.name = json_extract(o.value, '$[2]')
+  AND e.sync = :sync
 UNION
 SELECT l.repository, CAST(l.number AS TEXT), l.record FROM json_each(:places) AS o CROSS JOIN link AS l
 ON l.repository = json_extract(o.value, '$[0]') AND l.number = CAST(json_extract(o.value, '$[2]') AS INTEGER)

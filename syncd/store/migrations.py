@@ -115,10 +115,11 @@ CREATE TABLE evidence (
   repository TEXT NOT NULL,
   kind TEXT NOT NULL CHECK (kind IN ('pr', 'branch', 'deployment')),
   name TEXT NOT NULL,
+  sync TEXT NOT NULL,
   record TEXT NOT NULL,
-  PRIMARY KEY (repository, kind, name, record)
+  PRIMARY KEY (repository, kind, name, sync, record)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX evidence_by_record ON evidence (record);
+CREATE INDEX evidence_by_record ON evidence (sync, record);
 """
 
 _RECORDS = """

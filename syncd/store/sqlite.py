@@ -5,7 +5,7 @@ After a commit that failed nobody knows what is on the disk: the store is then f
 the state is opened again (reliability.md I32, ST03). What fails before the commit was undone and may be tried again.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
@@ -292,8 +292,6 @@ class SqliteStore:
     ) -> None:
         with self._writing() as db:
             dirty_keys.release_work(db, marks, not_before, failed=failed, error=error)
-            if failed:
-                work.save_trouble(db, [mark.work.repository for mark in marks], error)
 
     def next_due(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> datetime | None:
         with self._reading() as db:
@@ -309,9 +307,12 @@ class SqliteStore:
         with self._writing() as db:
             work.save_repository(db, repository)
 
-    def save_trouble(self, repository: RepositoryId, trouble: str) -> None:
+    def save_trouble(self, repository: RepositoryId, trouble: str, marking: Marking | None = None) -> None:
         with self._writing() as db:
-            work.save_trouble(db, [repository], trouble)
+            work.save_trouble(db, repository, trouble)
+            if marking is not None:
+                for sync in marking.syncs:
+                    _mark(db, sync, record_rows.load_linked(db, sync), marking, marking.lane)
 
     def save_work(
         self,
@@ -320,21 +321,20 @@ class SqliteStore:
         pull_requests: Sequence[PullRequest] = (),
         branches: Sequence[Branch] = (),
         branches_gone: Sequence[str] = (),
-        commits: Sequence[Commit] | Mapping[str, Sequence[Commit]] = (),
+        commits: Mapping[str, Sequence[Commit]] | None = None,
         builds: Mapping[str, Sequence[Build]] | None = None,
         deployments: Sequence[Deployment] = (),
-        links: Mapping[str, Sequence[RecordId]] | None = None,
+        links: Mapping[SyncName, Mapping[str, Sequence[RecordId]]] | None = None,
         done: Sequence[DirtyWorkMark] = (),
         listed_at: datetime | None = None,
         branches_complete: bool = False,
         marking: Marking | None = None,
-    ) -> frozenset[RecordId]:
+    ) -> Mapping[SyncName, frozenset[RecordId]]:
         changed = work.Changed()
         with self._writing() as db:
             work.save_pull_requests(db, repository, pull_requests, changed)
             work.save_branches(db, repository, branches, branches_gone, changed, complete=branches_complete)
-            by_object = work.commits_by_object(pull_requests, branches, commits)
-            work.save_commits(db, repository, by_object, changed)
+            work.save_commits(db, repository, commits or {}, changed)
             work.save_builds(db, repository, builds or {}, changed)
             work.save_deployments(db, repository, deployments, changed)
             work.save_evidence(db, repository, links or {}, changed)
@@ -343,9 +343,11 @@ class SqliteStore:
             if listed_at is not None:
                 work.save_listed(db, repository, listed_at)
             records = work.records_of_changes(db, repository, changed)
-            if marking is not None and (told := sorted(records - marking.besides)):
+            if marking is not None:
                 for sync in marking.syncs:
-                    dirty_keys.mark_records(db, sync, told, marking.lane, marking.now, marking.now)
+                    _mark(db, sync, records.get(sync, ()), marking, marking.lane)
+                    if done or listed_at is not None:
+                        _mark(db, sync, record_rows.load_waiting(db, sync), marking, Lane.RETRY)
             return records
 
     def load_pull_requests(
@@ -357,6 +359,10 @@ class SqliteStore:
     def load_branches(self, repository: RepositoryId) -> tuple[Branch, ...]:
         with self._reading() as db:
             return work.load_branches(db, repository)
+
+    def load_deployments(self, repository: RepositoryId) -> tuple[Deployment, ...]:
+        with self._reading() as db:
+            return work.load_deployments(db, repository)
 
     def load_work(
         self, sync: SyncName, records: Sequence[RecordId], repositories: Sequence[RepositoryId]
@@ -373,14 +379,6 @@ class SqliteStore:
     def load_known(self, sync: SyncName, records: Sequence[RecordId] | None = None) -> Mapping[RecordId, KnownRecord]:
         with self._reading() as db:
             return record_rows.load_known(db, sync, records)
-
-    def load_linked(self, sync: SyncName) -> tuple[RecordId, ...]:
-        with self._reading() as db:
-            return record_rows.load_linked(db, sync)
-
-    def load_waiting(self, sync: SyncName) -> tuple[RecordId, ...]:
-        with self._reading() as db:
-            return record_rows.load_waiting(db, sync)
 
     def save_absent(self, sync: SyncName, missing: Sequence[RecordId], present: Sequence[RecordId]) -> None:
         with self._writing() as db:
@@ -566,6 +564,12 @@ class SqliteStore:
 def _code(error: sqlite3.Error) -> int:
     """SQLite's primary result code; 0 when the error is not SQLite's own."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _mark(db: Connection, sync: SyncName, records: Iterable[RecordId], marking: Marking, lane: Lane) -> None:
+    marked = sorted(record for record in records if (sync, record) not in marking.besides)
+    if marked:
+        dirty_keys.mark_records(db, sync, marked, lane, marking.now, marking.now)
 
 
 def _each(

@@ -1,11 +1,15 @@
-"""The mirror: work as it was last read, and the evidence that ties each object of it to records."""
+"""
+The mirror: work as it was last read, and the evidence that ties each object of it to records.
+
+The mirror is one for all syncs; evidence is each sync's own, because each has its own title prefix.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from syncd.model.ids import RecordId, RepositoryId
+from syncd.model.ids import RecordId, RepositoryId, SyncName
 from syncd.model.schema import Repository
 from syncd.model.work import Branch, Build, Commit, Deployment, PullRequest
 from syncd.ports import RepositoryView
@@ -19,6 +23,8 @@ PULL_REQUEST, BRANCH, DEPLOYMENT = "pr", "branch", "deployment"
 
 # An object of a repository: its kind and its name, "12" of a pull request.
 Object = tuple[str, str]
+# A record of a sync.
+Owned = tuple[SyncName, RecordId]
 
 
 # ----------------------------------------------------------------------------------------------------- repositories
@@ -51,18 +57,18 @@ def save_repository(db: Connection, repository: Repository) -> None:
     )
 
 
-def save_trouble(db: Connection, repositories: Iterable[RepositoryId], trouble: str) -> None:
-    """Why these could not be read; "" when they could."""
-    db.executemany(
+def save_trouble(db: Connection, repository: RepositoryId, trouble: str) -> None:
+    """Why it could not be read; "" when it could."""
+    db.execute(
         "UPDATE repository SET trouble = :trouble WHERE id = :id",
-        [{"id": id, "trouble": columns.text(trouble)} for id in sorted(set(repositories))],
+        {"id": repository, "trouble": columns.text(trouble)},
     )
 
 
 def save_listed(db: Connection, repository: RepositoryId, listed_at: datetime) -> None:
-    """It was read completely, as it was at that moment or later: no trouble is left."""
+    """It was read completely, as it was at that moment or later."""
     db.execute(
-        "UPDATE repository SET trouble = '', listed_at = :listed_at WHERE id = :id",
+        "UPDATE repository SET listed_at = :listed_at WHERE id = :id",
         {"id": repository, "listed_at": columns.moment(listed_at)},
     )
 
@@ -76,7 +82,7 @@ class Changed:
 
     objects: set[Object] = field(default_factory=set)
     heads: set[str] = field(default_factory=set)
-    records: set[RecordId] = field(default_factory=set)
+    records: set[Owned] = field(default_factory=set)
 
 
 def head(commit: str) -> str:
@@ -151,11 +157,12 @@ def save_branches(
 
 
 def save_commits(
-    db: Connection, repository: RepositoryId, by_object: Mapping[Object, Sequence[Commit]], changed: Changed
+    db: Connection, repository: RepositoryId, commits: Mapping[str, Sequence[Commit]], changed: Changed
 ) -> None:
-    """Replace the commits of each of these objects."""
-    if not by_object:
+    """Replace the commits of each of these objects ("pr:12", "branch:name")."""
+    if not commits:
         return
+    by_object = {object_of(key): some for key, some in commits.items()}
     stored: dict[Object, set[str]] = {}
     for kind, name, hash in db.execute(
         "SELECT c.kind, c.name, c.hash FROM json_each(:objects) AS o CROSS JOIN linked_commit AS c"
@@ -163,8 +170,8 @@ def save_commits(
         {"repository": repository, "objects": columns.array(sorted(by_object))},
     ).fetchall():
         stored.setdefault((kind, name), set()).add(hash)
-    for one, commits in sorted(by_object.items()):
-        if stored.get(one, set()) == {commit.hash for commit in commits}:
+    for one, some in sorted(by_object.items()):
+        if stored.get(one, set()) == {commit.hash for commit in some}:
             continue
         changed.objects.add(one)
         place = {"repository": repository, "kind": one[0], "name": one[1]}
@@ -172,35 +179,8 @@ def save_commits(
         db.executemany(
             "INSERT OR REPLACE INTO linked_commit (repository, kind, name, hash, body)"
             " VALUES (:repository, :kind, :name, :hash, :body)",
-            [{**place, "hash": commit.hash, "body": codec.encode(commit)} for commit in commits],
+            [{**place, "hash": commit.hash, "body": codec.encode(commit)} for commit in some],
         )
-
-
-def commits_by_object(
-    pull_requests: Sequence[PullRequest],
-    branches: Sequence[Branch],
-    commits: Sequence[Commit] | Mapping[str, Sequence[Commit]],
-) -> Mapping[Object, Sequence[Commit]]:
-    """
-    The commits of each pull request and branch.
-
-    A mapping says it ("pr:12", "branch:name"). A plain sequence holds one run per head that was read, newest first: a run
-    belongs to the pull requests and branches whose head it begins with, and ends where the next begins.
-    """
-    if isinstance(commits, Mapping):
-        return {object_of(key): tuple(some) for key, some in commits.items()}
-    heads: dict[str, list[Object]] = {}
-    for one in pull_requests:
-        heads.setdefault(head(one.source_commit), []).append((PULL_REQUEST, str(one.key.number)))
-    for branch in branches:
-        heads.setdefault(head(branch.target_commit), []).append((BRANCH, columns.text(branch.name)))
-    found: dict[Object, dict[str, Commit]] = {}
-    objects: Sequence[Object] = ()
-    for commit in commits:
-        objects = heads.get(head(commit.hash), objects)
-        for object in objects:
-            found.setdefault(object, {})[commit.hash] = commit
-    return {object: tuple(some.values()) for object, some in found.items()}
 
 
 def save_builds(
@@ -243,33 +223,50 @@ def save_deployments(db: Connection, repository: RepositoryId, read: Sequence[De
 
 
 def save_evidence(
-    db: Connection, repository: RepositoryId, links: Mapping[str, Sequence[RecordId]], changed: Changed
+    db: Connection,
+    repository: RepositoryId,
+    links: Mapping[SyncName, Mapping[str, Sequence[RecordId]]],
+    changed: Changed,
 ) -> None:
-    """Replace the evidence of these objects ("pr:12", "branch:name", "deployment:id")."""
-    wanted = {object_of(key): frozenset(records) for key, records in links.items()}
-    if not wanted:
-        return
+    """Replace what each of these syncs has as evidence of these objects ("pr:12", "branch:name", "deployment:id")."""
+    for sync, of_sync in sorted(links.items()):
+        wanted = {object_of(key): frozenset(records) for key, records in of_sync.items()}
+        if wanted:
+            _replace_evidence(db, repository, sync, wanted, changed)
+
+
+def _replace_evidence(
+    db: Connection,
+    repository: RepositoryId,
+    sync: SyncName,
+    wanted: Mapping[Object, frozenset[RecordId]],
+    changed: Changed,
+) -> None:
     stored: dict[Object, set[RecordId]] = {}
     for kind, name, record in db.execute(
         "SELECT e.kind, e.name, e.record FROM json_each(:objects) AS o CROSS JOIN evidence AS e"
-        " ON e.repository = :repository AND e.kind = json_extract(o.value, '$[0]') AND e.name = json_extract(o.value, '$[1]')",
-        {"repository": repository, "objects": columns.array(sorted(wanted))},
+        " ON e.repository = :repository AND e.kind = json_extract(o.value, '$[0]') AND e.name = json_extract(o.value, '$[1]')"
+        " AND e.sync = :sync",
+        {"repository": repository, "objects": columns.array(sorted(wanted)), "sync": sync},
     ).fetchall():
         stored.setdefault((kind, name), set()).add(RecordId(record))
     removed, added = [], []
     for one, records in sorted(wanted.items()):
         before = stored.get(one, set())
-        removed += [_evidence(repository, one, record) for record in sorted(before - records)]
-        added += [_evidence(repository, one, record) for record in sorted(records - before)]
+        place = {"repository": repository, "kind": one[0], "name": one[1], "sync": sync}
+        removed += [{**place, "record": columns.text(record)} for record in sorted(before - records)]
+        added += [{**place, "record": columns.text(record)} for record in sorted(records - before)]
         if before != records:
             changed.objects.add(one)
-            changed.records |= before | records
+            changed.records |= {(sync, record) for record in before | records}
     db.executemany(
-        "DELETE FROM evidence WHERE repository = :repository AND kind = :kind AND name = :name AND record = :record",
+        "DELETE FROM evidence WHERE repository = :repository AND kind = :kind AND name = :name AND sync = :sync"
+        " AND record = :record",
         removed,
     )
     db.executemany(
-        "INSERT INTO evidence (repository, kind, name, record) VALUES (:repository, :kind, :name, :record)", added
+        "INSERT INTO evidence (repository, kind, name, sync, record) VALUES (:repository, :kind, :name, :sync, :record)",
+        added,
     )
 
 
@@ -281,45 +278,53 @@ def object_of(key: str) -> Object:
     return kind, columns.text(name)
 
 
-def records_of_changes(db: Connection, repository: RepositoryId, changed: Changed) -> frozenset[RecordId]:
+def records_of_changes(
+    db: Connection, repository: RepositoryId, changed: Changed
+) -> Mapping[SyncName, frozenset[RecordId]]:
     """
-    The records that have any of what changed among their work.
+    The records of each sync that have any of what changed among their work; a sync without any has no key.
 
     A branch also belongs to the records of the pull requests it is the source of, a build to those of the pull requests
     whose head it built; a remembered link counts like evidence.
     """
-    if not changed.objects and not changed.heads:
-        return frozenset(changed.records)
+    found = set(changed.records)
+    if changed.objects or changed.heads:
+        numbers = _numbers_of(db, repository, changed)
+        found |= {
+            (SyncName(sync), RecordId(record))
+            for sync, record in db.execute(
+                "SELECT sync, record FROM link"
+                " WHERE repository = :repository AND number IN (SELECT value FROM json_each(:numbers))",
+                {"repository": repository, "numbers": columns.array(numbers)},
+            ).fetchall()
+        }
+        objects = changed.objects | {(PULL_REQUEST, str(number)) for number in numbers}
+        found |= _records_by_evidence(db, repository, objects)
+    by_sync: dict[SyncName, set[RecordId]] = {}
+    for sync, record in found:
+        by_sync.setdefault(sync, set()).add(record)
+    return {sync: frozenset(records) for sync, records in sorted(by_sync.items())}
+
+
+def _numbers_of(db: Connection, repository: RepositoryId, changed: Changed) -> list[int]:
+    """The pull requests that changed, or whose source branch or builds did."""
     branches = [name for kind, name in changed.objects if kind == BRANCH]
-    numbers = [int(name) for kind, name in changed.objects if kind == PULL_REQUEST]
-    found = db.execute(
+    rows = db.execute(
         "SELECT number FROM pull_request WHERE repository = :repository AND ("
         " source_branch <> '' AND source_branch IN (SELECT value FROM json_each(:branches))"
         " OR head <> '' AND head IN (SELECT value FROM json_each(:heads)))",
         {"repository": repository, "branches": columns.array(branches), "heads": columns.array(changed.heads)},
     ).fetchall()
-    numbers += [number for (number,) in found]
-    remembered = db.execute(
-        "SELECT record FROM link WHERE repository = :repository AND number IN (SELECT value FROM json_each(:numbers))",
-        {"repository": repository, "numbers": columns.array(numbers)},
-    ).fetchall()
-    objects = changed.objects | {(PULL_REQUEST, str(number)) for number in numbers}
-    return frozenset(
-        changed.records | {RecordId(record) for (record,) in remembered} | _records_by_evidence(db, repository, objects)
-    )
+    return [*(int(name) for kind, name in changed.objects if kind == PULL_REQUEST), *(number for (number,) in rows)]
 
 
-def _records_by_evidence(db: Connection, repository: RepositoryId, objects: Iterable[Object]) -> set[RecordId]:
+def _records_by_evidence(db: Connection, repository: RepositoryId, objects: Iterable[Object]) -> set[Owned]:
     rows = db.execute(
-        "SELECT DISTINCT e.record FROM json_each(:objects) AS o CROSS JOIN evidence AS e"
+        "SELECT DISTINCT e.sync, e.record FROM json_each(:objects) AS o CROSS JOIN evidence AS e"
         " ON e.repository = :repository AND e.kind = json_extract(o.value, '$[0]') AND e.name = json_extract(o.value, '$[1]')",
         {"repository": repository, "objects": columns.array(sorted(objects))},
     )
-    return {RecordId(record) for (record,) in rows.fetchall()}
-
-
-def _evidence(repository: RepositoryId, one: Object, record: RecordId) -> dict[str, str]:
-    return {"repository": repository, "kind": one[0], "name": one[1], "record": columns.text(record)}
+    return {(SyncName(sync), RecordId(record)) for sync, record in rows.fetchall()}
 
 
 def _bodies(db: Connection, table: str, column: str, repository: RepositoryId, keys: Sequence[Any]) -> dict[Any, str]:
@@ -355,3 +360,11 @@ def load_branches(db: Connection, repository: RepositoryId) -> tuple[Branch, ...
         "SELECT body FROM branch WHERE repository = :repository ORDER BY name", {"repository": repository}
     )
     return tuple(codec.decode(Branch, body) for (body,) in rows.fetchall())
+
+
+def load_deployments(db: Connection, repository: RepositoryId) -> tuple[Deployment, ...]:
+    """As `ports.Store.load_deployments`, by id."""
+    rows = db.execute(
+        "SELECT body FROM deployment WHERE repository = :repository ORDER BY id", {"repository": repository}
+    )
+    return tuple(codec.decode(Deployment, body) for (body,) in rows.fetchall())

@@ -96,17 +96,6 @@ def test_what_a_pass_learnt_about_a_record_is_remembered(state: State) -> None:
     assert store.load_remembered(ELSEWHERE, [RECORD]) == {RECORD: Remembered()}
 
 
-def test_records_that_are_linked_and_those_that_wait_for_a_read_are_found(store: Store) -> None:
-    commit(store, a_commit(OTHER, state="pending", linked=True), a_commit(RECORD, state="pending"))
-    assert store.load_waiting(SYNC) == (RECORD, OTHER)
-    assert store.load_linked(SYNC) == (OTHER,)
-    assert store.load_waiting(ELSEWHERE) == store.load_linked(ELSEWHERE) == ()
-
-    commit(store, a_commit(OTHER, state="ok"), a_commit(RECORD, state="pending", seen="f", linked=True))
-    assert store.load_waiting(SYNC) == ()
-    assert store.load_linked(SYNC) == (RECORD,)
-
-
 VALUES: dict[str, Value] = {
     "nothing": NOTHING,
     "true": TRUE,

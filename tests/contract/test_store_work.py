@@ -1,6 +1,6 @@
 """What every `ports.Store` does with work: a mirror that names exactly the records whose work changed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 from syncd.model.change import NewLink
 from syncd.model.ids import RecordId, RepositoryId, SyncName
 from syncd.model.schema import Repository
-from syncd.ports import LinkedWork, RecordCommit, RepositoryView, Store
+from syncd.ports import Lane, LinkedWork, Marking, RecordCommit, RepositoryView, Store
 from tests.build import (
     API,
     HEAD,
@@ -46,8 +46,10 @@ def store(state: State) -> Store:
     return state.store
 
 
-def save(store: Store, **more: Any) -> frozenset[RecordId]:
-    return store.save_work(WEB, **more)
+def save(store: Store, links: Mapping[str, Sequence[RecordId]] | None = None, **more: Any) -> frozenset[RecordId]:
+    """What is evidence for SYNC; the records of any sync whose work changed."""
+    changed = store.save_work(WEB, links={SYNC: links or {}}, **more)
+    return frozenset[RecordId]().union(*changed.values())
 
 
 def remember(store: Store, record: RecordId, number: int, sync: SyncName = SYNC) -> None:
@@ -74,8 +76,8 @@ def test_a_repository_is_remembered_renamed_and_its_troubles_told(state: State) 
 
     store = state.restart()
     save(store, listed_at=NOW)
-    assert store.load_repositories([WEB]) == (RepositoryView(repository=renamed, listed_at=NOW),)
-    store.save_trouble(WEB, "502")
+    found = RepositoryView(repository=renamed, listed_at=NOW, trouble="404")
+    assert store.load_repositories([WEB]) == (found,), "who knows that it can be read again says so"
     store.save_trouble(WEB, "")
     assert store.load_repositories([WEB]) == (RepositoryView(repository=renamed, listed_at=NOW),)
 
@@ -85,7 +87,7 @@ def test_a_repository_is_remembered_renamed_and_its_troubles_told(state: State) 
 
 def test_work_comes_back_as_it_was_put_in(state: State) -> None:
     fork = a_pull_request(2, source_repository=None, title="Ü \ud800 \x00", merged_on=at(3), closed_by=None)
-    save(state.store, pull_requests=[fork, PULL_REQUEST], branches=[BRANCH])
+    save(state.store, pull_requests=[fork, PULL_REQUEST], branches=[BRANCH], deployments=[a_deployment()])
     store = state.restart()
 
     assert store.load_pull_requests(WEB) == (PULL_REQUEST, fork)
@@ -94,6 +96,8 @@ def test_work_comes_back_as_it_was_put_in(state: State) -> None:
     assert store.load_pull_requests(API) == ()
     assert store.load_branches(WEB) == (BRANCH,)
     assert store.load_branches(API) == ()
+    assert store.load_deployments(WEB) == (a_deployment(),)
+    assert store.load_deployments(API) == ()
 
 
 def test_a_record_has_the_work_that_evidence_ties_to_it(store: Store) -> None:
@@ -104,7 +108,7 @@ def test_a_record_has_the_work_that_evidence_ties_to_it(store: Store) -> None:
         branches=[BRANCH, a_branch("other", target_commit="0" * 40)],
         builds={COMMIT.hash: [a_build()]},
         deployments=[deployment],
-        commits=[COMMIT],
+        commits={"pr:1": [COMMIT]},
         links={"pr:1": [RECORD, OTHER], "branch:" + BRANCH.name: [RECORD], "deployment:" + deployment.id: [RECORD]},
     )
 
@@ -129,7 +133,6 @@ def test_a_remembered_link_ties_like_evidence_but_in_its_sync_only(store: Store)
     assert work_of(store).pull_requests == (PULL_REQUEST,)
     assert work_of(store, OTHER).records_of == {a_key(1): (RECORD, OTHER)}
     assert work_of(store, RECORD, ELSEWHERE) == LinkedWork()
-    assert work_of(store, OTHER, ELSEWHERE).records_of == {a_key(1): (OTHER,)}
 
 
 def test_the_source_branch_of_a_linked_pull_request_comes_along_with_its_commits(store: Store) -> None:
@@ -181,21 +184,86 @@ def test_lists_are_newest_first(store: Store) -> None:
     assert [one.id for one in found.deployments] == ["9", "2", "1"]
 
 
-def test_each_head_has_the_run_of_commits_that_begins_with_it(store: Store) -> None:
-    first = [a_commit("1" * 40), a_commit("2" * 40)]
-    second = [a_commit("3" * 40)]
-    save(
-        store,
-        pull_requests=[a_pull_request(1, source_commit="1" * 12), a_pull_request(2, source_commit="3" * 12)],
-        commits=[a_commit("9" * 40), *first, *second],
-        links={"pr:1": [RECORD], "pr:2": [OTHER]},
-    )
-    assert {one.hash[0] for one in work_of(store).commits} == {"1", "2"}
-    assert {one.hash[0] for one in work_of(store, OTHER).commits} == {"3"}
+def test_commits_are_those_of_each_object_as_last_read(store: Store) -> None:
+    first, second, third = a_commit("1" * 40), a_commit("2" * 40), a_commit("3" * 40)
+    links = {"pr:1": [RECORD], "pr:2": [OTHER]}
+    pull_requests = [a_pull_request(1), a_pull_request(2, source_branch="other")]
+    save(store, pull_requests=pull_requests, commits={"pr:1": [first, second], "pr:2": [third]}, links=links)
+    assert {one.hash for one in work_of(store).commits} == {first.hash, second.hash}
+    assert {one.hash for one in work_of(store, OTHER).commits} == {third.hash}
 
-    moved = a_pull_request(1, source_commit="4" * 12)
-    assert save(store, pull_requests=[moved], commits=[a_commit("4" * 40), *first]) == {RECORD}
-    assert {one.hash[0] for one in work_of(store).commits} == {"4", "1", "2"}
+    assert save(store, commits={"pr:1": [second, third]}) == {RECORD}
+    assert {one.hash for one in work_of(store).commits} == {second.hash, third.hash}
+    assert save(store, commits={"pr:1": []}) == {RECORD}
+    assert work_of(store).commits == ()
+    assert {one.hash for one in work_of(store, OTHER).commits} == {third.hash}
+
+
+# -------------------------------------------------------------------------------------------------- several syncs
+
+
+def test_each_sync_has_evidence_of_its_own_for_the_same_work(store: Store) -> None:
+    save(store, pull_requests=[PULL_REQUEST], links={"pr:1": [RECORD]})
+    changed = store.save_work(WEB, links={ELSEWHERE: {"pr:1": [OTHER]}})
+    assert changed[ELSEWHERE] == {OTHER}
+    assert work_of(store).records_of == {a_key(1): (RECORD,)}
+    assert work_of(store, OTHER, ELSEWHERE).records_of == {a_key(1): (OTHER,)}
+    assert work_of(store, OTHER) == work_of(store, RECORD, ELSEWHERE) == LinkedWork()
+
+    store.save_work(WEB, links={ELSEWHERE: {"pr:1": []}})
+    assert work_of(store).pull_requests == (PULL_REQUEST,)
+    assert work_of(store, OTHER, ELSEWHERE) == LinkedWork()
+
+
+def test_what_changed_names_the_records_of_every_sync_that_has_it(store: Store) -> None:
+    both = {SYNC: {"pr:1": [RECORD]}, ELSEWHERE: {"pr:1": [OTHER]}}
+    assert store.save_work(WEB, pull_requests=[PULL_REQUEST], links=both) == {SYNC: {RECORD}, ELSEWHERE: {OTHER}}
+    remember(store, THIRD, 1, ELSEWHERE)
+    changed = store.save_work(WEB, pull_requests=[a_pull_request(title="New")], links={SYNC: {"pr:1": [RECORD]}})
+    assert changed == {SYNC: {RECORD}, ELSEWHERE: {OTHER, THIRD}}
+
+
+def marked(store: Store, sync: SyncName = SYNC) -> set[RecordId]:
+    return {key.record for key in store.claim_records(sync, NOW, 10)}
+
+
+def test_a_marking_makes_each_sync_s_own_records_dirty_with_the_change(store: Store) -> None:
+    links = {SYNC: {"pr:1": [RECORD, THIRD]}, ELSEWHERE: {"pr:1": [RECORD, OTHER]}}
+    besides = frozenset({(SYNC, RECORD)})
+    store.save_work(
+        WEB,
+        pull_requests=[PULL_REQUEST],
+        links=links,
+        marking=Marking(syncs=(SYNC, ELSEWHERE), lane=Lane.EDIT, now=NOW, besides=besides),
+    )
+    assert marked(store) == {THIRD}
+    assert marked(store, ELSEWHERE) == {RECORD, OTHER}
+
+
+def stand(store: Store, record: RecordId, state: str, **more: Any) -> None:
+    store.commit(SYNC, [RecordCommit(record=record, done=None, state=state, **more)], [], NOW)
+
+
+def test_what_waited_for_a_read_is_marked_when_one_ends(store: Store) -> None:
+    marking = Marking(syncs=(SYNC, ELSEWHERE), lane=Lane.EDIT, now=NOW)
+    stand(store, RECORD, "pending")
+    stand(store, OTHER, "pending", seen="carried out")
+    stand(store, THIRD, "ok")
+    store.save_work(WEB, pull_requests=[PULL_REQUEST], marking=marking)
+    assert marked(store) == set(), "that was no read that a mark or a compare asked for"
+    store.save_work(WEB, listed_at=NOW, marking=marking)
+    assert marked(store) == {RECORD}
+
+
+def test_a_trouble_s_beginning_and_end_may_mark_every_linked_record(store: Store) -> None:
+    store.save_repository(REPOSITORY)
+    stand(store, RECORD, "ok", linked=True)
+    stand(store, OTHER, "ok")
+    store.save_trouble(WEB, "404")
+    assert marked(store) == set()
+    store.save_trouble(WEB, "", Marking(syncs=(SYNC, ELSEWHERE), lane=Lane.RETRY, now=NOW))
+    assert marked(store) == {RECORD}
+    assert marked(store, ELSEWHERE) == set()
 
 
 # --------------------------------------------------------------------------------------------------- what changed
@@ -207,7 +275,7 @@ def test_reading_the_same_again_changes_no_record(store: Store) -> None:
         "branches": [BRANCH],
         "builds": {HEAD: [a_build(), a_build(key="b")]},
         "deployments": [a_deployment()],
-        "commits": [COMMIT],
+        "commits": {"pr:1": [COMMIT], f"branch:{BRANCH.name}": []},
         "links": {"pr:1": [RECORD], "deployment:{deployment}": [OTHER], f"branch:{BRANCH.name}": [RECORD]},
         "branches_complete": True,
         "listed_at": NOW,

@@ -9,12 +9,13 @@ from syncd.model.change import AgreedKey, Agreement, NewLink, Side
 from syncd.model.ids import FieldId, OperationId, RecordId, RunId, SyncName
 from syncd.model.outcome import Result
 from syncd.model.value import text
-from syncd.ports import Ended, JournalEntry, Lane, Operation, RecordCommit, RunRow
+from syncd.ports import Ended, JournalEntry, Lane, Marking, Operation, RecordCommit, RunRow
 from syncd.store.sqlite import SqliteStore
 from tests.build import NOW, WEB, a_branch, a_build, a_commit, a_key, a_pull_request
 from tests.store.wrapped import Bench
 
 SYNC = SyncName("features")
+MARKING = Marking(syncs=(SYNC,), lane=Lane.COMPARE, now=NOW)
 
 
 def a_pass(store: SqliteStore, count: int, measure: Callable[[str], None] = lambda _: None) -> None:
@@ -77,15 +78,24 @@ def _entry(run: RunId, operation: OperationId, record: RecordId) -> JournalEntry
 def fill(store: SqliteStore, count: int) -> None:
     """This many dirty records, each with a pull request, a branch, a commit and a build of its own."""
     ids = [RecordId(f"rec{number:014}") for number in range(count)]
-    pull_requests, branches, commits, builds, links = [], [], [], {}, {}
+    pull_requests, branches, commits, builds, links = [], [], {}, {}, {}
     for number, record in enumerate(ids):
         head = f"{number:040}"[::-1]
         pull_requests.append(a_pull_request(number, source_commit=head[:12], source_branch=f"b{number}"))
         branches.append(a_branch(f"b{number}", target_commit=head))
-        commits.append(a_commit(head))
+        commits[f"branch:b{number}"] = [a_commit(head)]
         builds[head] = [a_build(commit=head)]
         links[f"pr:{number}"] = links[f"branch:b{number}"] = [record]
-    store.save_work(WEB, pull_requests=pull_requests, branches=branches, commits=commits, builds=builds, links=links)
+    store.save_work(
+        WEB,
+        pull_requests=pull_requests,
+        branches=branches,
+        commits=commits,
+        builds=builds,
+        links={SYNC: links},
+        listed_at=NOW,
+        marking=MARKING,
+    )
     store.mark_records(SYNC, ids, Lane.EDIT, NOW, NOW)
 
 
@@ -124,6 +134,8 @@ FREQUENT: dict[str, Callable[[SqliteStore], object]] = {
     "load_journal of a run": lambda store: store.load_journal(run=RunId("1")),
     "load_runs": lambda store: store.load_runs(SYNC, 1),
     "save_work": lambda store: fill(store, 3),
+    "save_trouble": lambda store: store.save_trouble(WEB, "", MARKING),
+    "load_known of some": lambda store: store.load_known(SYNC, [RecordId("rec1")]),
     "save_sent": lambda store: store.save_sent([OperationId("1")], NOW),
     "purge": lambda store: store.purge(NOW, NOW, 10),
 }

@@ -65,7 +65,7 @@ def test_an_edit_on_the_side_that_is_not_the_owner_is_put_right_and_told(house: 
 
 
 def test_what_syncd_wrote_and_hears_back_leads_to_no_write(house: House) -> None:
-    record, slug, number = _under_work(house, "Export as CSV")
+    record, _, _ = _under_work(house, "Export as CSV")
     told, written = len(house.witnesses[1].sent), len(house.writes())
     house.edit(record, Details="With a header row.")
     house.wait_for(lambda: house.pull_requests(record)[0]["description"] == "With a header row.", "it is written")

@@ -92,7 +92,7 @@ def _string(raw: Any) -> str:
     _require_sound(raw)
     if not isinstance(raw, str):
         raise _Unfit("holds something that is no text")
-    if any("\ud800" <= letter <= "\udfff" for letter in raw):
+    if not raw.isascii() and any("\ud800" <= letter <= "\udfff" for letter in raw):
         raise _Unfit("holds half a character (a lone surrogate)")
     return raw
 

@@ -185,7 +185,8 @@ class House(stages.Stage):
             (waiting,) = database.execute("SELECT count(*) FROM inbox WHERE disposition IS NULL").fetchone()
             (dirty,) = database.execute("SELECT count(*) FROM dirty_record WHERE parked = 0").fetchone()
             (work,) = database.execute("SELECT count(*) FROM dirty_work").fetchone()
-        return not (waiting or dirty or work) and self._payloads_read()
+            (unclear,) = database.execute("SELECT count(*) FROM operation WHERE ended_at IS NULL").fetchone()
+        return not (waiting or dirty or work or unclear) and self._payloads_read()
 
     def _payloads_read(self) -> bool:
         rows = self.rows("SELECT hook, cursor FROM endpoint WHERE provider = 'airtable' AND active = 1")
@@ -195,9 +196,16 @@ class House(stages.Stage):
             not hook["payloadNumbers"] or max(hook["payloadNumbers"]) < cursors.get(hook["id"], 0) for hook in hooks
         )
 
-    def settle(self) -> float:
-        """Wait until nothing is on its way; how many seconds it took."""
-        return self.wait_for(self.quiet, "nothing is on its way")
+    def settle(self, within_s: float = 60.0) -> None:
+        """Wait until nothing is on its way."""
+        deadline = time.perf_counter() + within_s
+        while not self.quiet():
+            assert time.perf_counter() < deadline, f"still on its way after {within_s:.0f} s: {self._on_its_way()}"
+            Event().wait(0.1)
+
+    def _on_its_way(self) -> list[tuple[Any, ...]]:
+        tables = ("dirty_record", "dirty_work", "operation WHERE ended_at IS NULL")
+        return [tuple(row) for table in tables for row in self.rows(f"SELECT * FROM {table}")]
 
     def never(self, condition: Callable[[], bool], seconds: float) -> None:
         """Look for so long whether something happens that must not."""

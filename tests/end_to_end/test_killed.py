@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -34,29 +35,31 @@ def busy_house(tmp_path: Path) -> Iterator[House]:
 
 
 def test_a_few_kills_lose_nothing_and_double_nothing(busy_house: House) -> None:
-    _prove(busy_house, kills=4, seed=11)
+    # Nothing is made here: a creation whose answer was lost is looked for during a minute before it is tried again.
+    _prove(busy_house, kills=4, seed=11, features=0)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_fifty_kills_lose_nothing_and_double_nothing(busy_house: House, seed: int) -> None:
-    _prove(busy_house, kills=50, seed=seed)
+    _prove(busy_house, kills=50, seed=seed, features=15)
 
 
-def _prove(house: House, *, kills: int, seed: int) -> None:
+def _prove(house: House, *, kills: int, seed: int, features: int) -> None:
     moments, ready = random.Random(seed), []
-    with _people(house, seed) as people:
+    with _people(house, seed, features) as people:
         for _ in range(kills):
             Event().wait(moments.uniform(0.05, 1.5))
             house.kill()
             ready.append(house.start())
-    house.settle()
+    # A creation whose answer was lost is looked for during a minute before it counts as not made.
+    house.settle(within_s=150)
     # Bitbucket never repeats a delivery that nobody answered: what came while the daemon was down, a full compare finds.
     ended = len(house.log_lines("compare.finished"))
     house.control.compare(None)
     house.wait_for(lambda: len(house.log_lines("compare.finished")) > ended, "both sides are compared")
-    house.settle()
+    house.settle(within_s=150)
     (plan,) = house.control.plan(None)["plans"]
     assert (plan["totals"]["writes"], plan["totals"]["actions"]) == (0, 0), plan
     assert house.log_lines("worker.failed") == []
@@ -90,10 +93,16 @@ class People:
 
     house: House
     seed: int
+    features: int
     made: list[str] = field(default_factory=list)
+    old: list[str] = field(default_factory=list)
     acts: int = 0
     problems: list[BaseException] = field(default_factory=list)
     stopping: Event = field(default_factory=Event)
+
+    def __post_init__(self) -> None:
+        """Records that were agreed on long ago, and have a pull request."""
+        self.old = [self.house.world.records[name] for name in ("Rate limits", "Audit log")]
 
     def manage(self) -> None:
         """Add features, change names and details, and sometimes a status that is not theirs to change."""
@@ -102,23 +111,21 @@ class People:
             number += 1
             self.acts += 1
             drawn = dice.random()
-            if len(self.made) < 12 and (not self.made or drawn < 0.15):
+            if len(self.made) < self.features and drawn < 0.2:
                 self.made.append(house.new_record(f"Feature {number}", dice.choice(sorted(REPOSITORIES))))
             elif drawn < 0.5:
-                house.edit(dice.choice(self.made), Name=f"Feature {number}")
+                house.edit(dice.choice([*self.old, *self.made]), Name=f"Feature {number}")
             elif drawn < 0.9:
-                house.edit(dice.choice(self.made), Details=f"Version {number}.")
+                house.edit(dice.choice([*self.old, *self.made]), Details=f"Version {number}.")
             else:
-                # Of records that were agreed on long ago: a state that syncd never saw otherwise is taken as it stands.
-                house.edit(house.world.records[dice.choice(["Rate limits", "Audit log"])], Status="Released")
+                # A state that syncd never saw otherwise would be taken as it stands: only of the old ones.
+                house.edit(dice.choice(self.old), Status="Released")
 
     def develop(self) -> None:
         """Push to the branches that syncd made, open what it drafted, build, approve, retitle and merge."""
         dice, house = random.Random(self.seed + 1000), self.house
         while not self.stopping.wait(dice.uniform(0.02, 0.25)):
-            if not self.made:
-                continue
-            record = dice.choice(self.made)
+            record = dice.choice([*self.old, *self.made])
             slug = REPOSITORIES[house.cells(record)["Repo"]]
             branches, found = house.branches(record), house.pull_requests(record)
             if not branches:
@@ -159,8 +166,8 @@ class People:
 
 
 @contextmanager
-def _people(house: House, seed: int) -> Iterator[People]:
-    people = People(house, seed)
+def _people(house: House, seed: int, features: int) -> Iterator[People]:
+    people = People(house, seed, features)
     threads = [Thread(target=people.run, args=(work,)) for work in (people.manage, people.develop)]
     for thread in threads:
         thread.start()
@@ -247,7 +254,7 @@ def no_cell_is_written_twice_with_the_same_value(house: House) -> int:
         written += len(changed)
     for kind, objects in _histories(house).items():
         for name, history in objects.items():
-            for (value, by_daemon), (after, by_daemon_too) in zip(history, history[1:], strict=False):
+            for (value, by_daemon), (after, by_daemon_too) in pairwise(history):
                 assert not (by_daemon and by_daemon_too and value == after), (kind, name, value)
     _applied_cells_were_changes(house)
     return written

@@ -14,6 +14,7 @@ from typing import Any
 from syncd import errors, log, ports
 from syncd.core import action as actions
 from syncd.core import batch, fields, guard, retry
+from syncd.flow import effort
 from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.change import (
@@ -24,6 +25,7 @@ from syncd.model.change import (
     Cell,
     CreateBranch,
     CreatePullRequest,
+    Kind,
     NewLink,
     RecordPlan,
     RecordState,
@@ -126,6 +128,8 @@ class Run:
         self._progress = {job.plan.record: _Progress(job=job) for job in jobs}
         self._run: RunId = context.ids.run()
         self._ended: list[ports.Ended] = []
+        # A side that refuses our credential: nothing more goes there in this run.
+        self._closed: dict[Side, tuple[timedelta, str]] = {}
         self.tally = Tally(records=sum(1 for job in jobs if job.plan.changes))
 
     @property
@@ -159,6 +163,10 @@ class Run:
             if halted:
                 self._give_back([step, *pending], halted)
                 break
+            if step.operation.side in self._closed:
+                wait, reason = self._closed[step.operation.side]
+                self._end(step, Result.RETRY, reason, again_at=self._context.clock.now() + wait)
+                continue
             pending = [*self._send(step), *pending]
         store.save_run_end(self._run, self._context.clock.now())
         _log.info(
@@ -282,11 +290,14 @@ class Run:
         except errors.Rejected as error:
             if len(step.records) > 1:
                 return self._split(step)
-            self._refuse(step, f"{error.message} {error.detail}".strip())
+            self._refuse(step, f"{error.message} {error.detail}".strip(), error.detail)
         except errors.ServiceError as error:
             attempts = max(self._progress[record].job.attempts for record in step.records)
-            again = retry.next_attempt(attempts, self._context.clock.now(), self._context.ids.jitter())
-            self._end(step, Result.RETRY, error.message, again_at=again, failed=False)
+            again = retry.next_attempt(attempts + 1, self._context.clock.now(), self._context.ids.jitter())
+            # Counted, so that the waits grow: what always fails must not be sent every second.
+            self._end(step, Result.RETRY, error.message, again_at=again, failed=True)
+            if isinstance(error, errors.Unauthorised) and error.status == 401:
+                self._closed[step.operation.side] = (effort.PROBE_EVERY, error.message)
         return []
 
     def _do(self, step: Step) -> None:
@@ -454,10 +465,17 @@ class Run:
             self._progress[step.action.record].made.append(Made(rule=step.action.rule, object="", intended=True))
         self._end(step, Result.UNKNOWN, error, again_at=self._context.clock.now() + LOOK_AFTER[0])
 
-    def _refuse(self, step: Step, error: str) -> None:
+    def _refuse(self, step: Step, error: str, said: str = "") -> None:
+        """
+        Park the record.
+
+        Args:
+            error: for the journal.
+            said: the service's own words, for the note.
+        """
         (record,) = step.records
         progress = self._progress[record]
-        progress.parked = error
+        progress.parked = f"{_places(step)}: {said or error}"
         progress.complete = False
         _log.warning("write.parked", run_id=self._run, record=record, operation=step.operation.id)
         self._end(step, Result.REFUSED, error, failed=True)
@@ -521,7 +539,8 @@ class Run:
             seen=job.seen if through else "",
             again_at=again,
             again_lane=ports.Lane.RETRY,
-            failed=progress.failed,
+            # While a refusal stands the key waits, counted as parked, until something marks it.
+            failed=progress.failed or (job.parked and again is None),
             parked=self._parked(progress),
             parked_for=job.cause if progress.parked else "",
             agreements=(*plan.agreements, *progress.agreements),
@@ -532,6 +551,14 @@ class Run:
             foreign_edits=plan.foreign_edits,
             made=(*(Made(rule=one.rule, object=one.object) for one in plan.made), *progress.made),
         )
+
+
+def _places(step: Step) -> str:
+    """What a request was to change, for people; the columns about syncd itself only when there is nothing else."""
+    if step.action is not None:
+        return "the new branch" if isinstance(step.action, CreateBranch) else "the new pull request"
+    mapped = [write.what for write in step.writes if write.kind is not Kind.COLUMN]
+    return ", ".join(dict.fromkeys(mapped or [write.what for write in step.writes]))
 
 
 def journal_value(found: Value | Unknown) -> str:

@@ -10,7 +10,7 @@ from syncd.core import link, plan
 from syncd.flow import work
 from syncd.flow.context import Context
 from syncd.model import value
-from syncd.model.ids import PullRequestKey, RecordId
+from syncd.model.ids import FieldId, PullRequestKey, RecordId
 from syncd.model.record import Record
 from syncd.model.situation import Situation
 from syncd.model.work import PullRequest, Work
@@ -38,9 +38,13 @@ class Collected:
 
 
 def fingerprint(context: Context, record: Record) -> str:
-    """A short text that changes when any cell, the scope or the spec changes: an unchanged one needs no new plan."""
-    parts = [context.rules.spec_hash, "1" if record.in_view else "0"]
-    for id in context.sync.fetch:
+    """A short text that changes with any cell, the scope, the spec or the table's schema: an unchanged one needs no new plan."""
+    return _digest(context, record, context.sync.fetch)
+
+
+def _digest(context: Context, record: Record, fields: Sequence[FieldId]) -> str:
+    parts = [context.rules.spec_hash, context.schema, "1" if record.in_view else "0"]
+    for id in fields:
         cell = record.cells.get(id, value.NOTHING)
         if isinstance(cell, value.Text):
             # Most cells are texts, and this runs for every record of a full compare: by its length no text needs escaping.
@@ -50,9 +54,12 @@ def fingerprint(context: Context, record: Record) -> str:
     return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
-def collect(context: Context, ids: Sequence[RecordId], now: datetime) -> Collected:
+def collect(context: Context, ids: Sequence[RecordId], now: datetime, *, again: bool = False) -> Collected:
     """
     Read these records and everything that decides about them.
+
+    Args:
+        again: a person wants what was refused to be tried again, whether or not anything changed.
 
     Raises:
         ServiceError: Airtable could not be read; no record was believed missing.
@@ -69,7 +76,6 @@ def collect(context: Context, ids: Sequence[RecordId], now: datetime) -> Collect
     for id in present:
         record, memory = records[id], remembered.get(id, ports.Remembered())
         own = _with_link_command(context, record, linked.get(id, ports.LinkedWork()))
-        seen = fingerprint(context, record)
         situation = Situation(
             sync=context.name,
             record=record,
@@ -92,7 +98,7 @@ def collect(context: Context, ids: Sequence[RecordId], now: datetime) -> Collect
             accepted=accepted,
             edited=memory.edited,
             # A refusal stands until the record's cells or its work are other than those it was for.
-            parked=memory.parked if memory.parked_for == _cause(seen, own) else "",
+            parked="" if again or memory.parked_for != _cause(context, record, own) else memory.parked,
         )
         scope = plan.in_scope(situation, context.sync)
         if isinstance(scope, value.Unknown):
@@ -106,14 +112,24 @@ def collect(context: Context, ids: Sequence[RecordId], now: datetime) -> Collect
     )
 
 
-def cause(situation: Situation, seen: str) -> str:
-    """What a refusal was for: the record's cells and the state of its work."""
-    return _cause(seen, situation.work)
+def cause(context: Context, situation: Situation) -> str:
+    """
+    What a refusal was for: the record's cells and the state of its work.
+
+    Without the columns about syncd itself: to tell a refusal in the note must not be a reason to try again.
+    """
+    return _cause(context, situation.record, situation.work)
 
 
-def _cause(seen: str, own: ports.LinkedWork | Work) -> str:
-    moved = "|".join(f"{one.key}@{one.updated_on.isoformat()}" for one in own.pull_requests)
-    return hashlib.blake2b(f"{seen}|{moved}".encode(), digest_size=12).hexdigest()
+def _cause(context: Context, record: Record, own: ports.LinkedWork | Work) -> str:
+    columns = context.sync.columns
+    told = {one.id for one in (columns.run_id, columns.state, columns.note) if one is not None}
+    parts = [_digest(context, record, [id for id in context.sync.fetch if id not in told])]
+    parts += [f"{one.key}@{one.updated_on.isoformat()}" for one in own.pull_requests]
+    parts += [f"{one.repository}:{one.name}@{one.target_commit}" for one in own.branches]
+    parts += [f"{one.commit}:{one.key}={one.state}" for one in own.builds]
+    parts += [f"{one.id}={one.state}" for one in own.deployments]
+    return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def _fetch(context: Context, ids: Sequence[RecordId]) -> Mapping[RecordId, Record]:

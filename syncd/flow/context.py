@@ -1,6 +1,7 @@
 """What one sync's worker works with: its rules, both sides, the state, and the ports of time, ids and the kill switch."""
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, field, replace
 
 from syncd import ports
 from syncd.model.ids import RepositoryId, SyncName
@@ -20,6 +21,12 @@ class Context:
     clock: ports.Clock
     ids: ports.Ids
     switch: ports.Switch
+    schema: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        """Sum up once what the fields of the table can hold: a record that could not be written may fit another schema."""
+        shown = "\x1f".join(repr(one) for one in self.fields())
+        object.__setattr__(self, "schema", hashlib.blake2b(shown.encode(), digest_size=12).hexdigest())
 
     @property
     def name(self) -> SyncName:
@@ -56,7 +63,7 @@ class Context:
 
     def fields(self) -> tuple[Field, ...]:
         """The fields to read for a plan, in the order of the rules."""
-        by_id = {field.id: field for field in self.sync.table_fields.values()}
+        by_id = {one.id: one for one in self.sync.table_fields.values()}
         return tuple(by_id[id] for id in self.sync.fetch)
 
     def with_repositories(self, repositories: tuple[Repository, ...]) -> "Context":

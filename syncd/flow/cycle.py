@@ -12,7 +12,7 @@ from syncd import errors, log, ports
 from syncd.core import guard, plan, retry
 from syncd.flow import apply, collect, digest, work
 from syncd.flow.context import Context
-from syncd.model.change import AgreedKey, Plan, RecordPlan, RecordState
+from syncd.model.change import AgreedKey, Kind, Plan, RecordPlan, RecordState
 from syncd.model.ids import RecordId
 from syncd.model.situation import EditTimes, Situation
 from syncd.spec.rules import ConflictRule
@@ -91,15 +91,19 @@ def carry_out(
         accept_mass_change: a person lets this plan pass the guard.
         by: who wanted it, for the journal.
     """
-    collected = collect.collect(context, [key.record for key in keys], now)
+    collected = collect.collect(context, [key.record for key in keys], now, again=accepting)
     planned = make_plan(context, collected, now)
+    by_record = {situation.record.id: situation for situation in collected.situations}
     marks = {key.record: key for key in keys}
     accepted = context.sync.fingerprint in context.store.load_accepted(context.name)
     sendable = Plan(
         sync=planned.sync,
         spec_hash=planned.spec_hash,
         at=planned.at,
-        records=tuple(_sendable(context, one, accepted, accepting=accepting) for one in planned.records),
+        records=tuple(
+            _unparked(_sendable(context, one, accepted, accepting=accepting), by_record[one.record])
+            for one in planned.records
+        ),
     )
     plan_digest = digest.of(planned)
     verdict = judge(context, sendable, now, accepting=accepting)
@@ -117,7 +121,6 @@ def carry_out(
     if context.store.load_text(refused_key(context)):
         context.store.save_text(refused_key(context), "")
     _gone(context, collected.missing, marks, now)
-    by_record = {situation.record.id: situation for situation in collected.situations}
     jobs = []
     for one, whole in zip(sendable.records, planned.records, strict=True):
         key = marks.get(one.record)
@@ -127,7 +130,7 @@ def carry_out(
                 plan=one,
                 done=key.mark if key is not None else None,
                 seen=seen,
-                cause=collect.cause(by_record[one.record], seen),
+                cause=collect.cause(context, by_record[one.record]),
                 attempts=key.attempts if key is not None else 0,
                 parked=bool(by_record[one.record].parked),
                 settled=_settled(by_record[one.record], whole, one),
@@ -235,6 +238,13 @@ def _sendable(context: Context, planned: RecordPlan, accepted: bool, *, acceptin
     if not any(write.adoption for write in planned.writes):
         return planned
     return replace(planned, writes=tuple(write for write in planned.writes if not write.adoption))
+
+
+def _unparked(planned: RecordPlan, situation: Situation) -> RecordPlan:
+    """While a refusal stands nothing is sent but what tells of it: one try per change of its cause (BB29)."""
+    if not situation.parked:
+        return planned
+    return replace(planned, writes=tuple(write for write in planned.writes if write.kind is Kind.COLUMN), actions=())
 
 
 def _refuse(

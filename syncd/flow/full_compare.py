@@ -7,14 +7,14 @@ A repository that cannot be read is marked as such and tried again; it never mak
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from syncd import errors, log, ports
 from syncd.core import guard, retry
 from syncd.flow import collect, work
 from syncd.flow.context import Context
 from syncd.model.event import Dirt, DirtyWork
-from syncd.model.ids import BaseId, RecordId, RepositoryId, SyncName
-from syncd.model.record import Record
+from syncd.model.ids import BaseId, RepositoryId, SyncName
 
 _log = log.logger("flow.full_compare")
 
@@ -125,27 +125,23 @@ def compare_table(context: Context, now: datetime) -> tuple[int, int]:
         How many records there are, and how many were marked.
     """
     sync, store = context.sync, context.store
-    listed = context.catalogue.fetch_listing(sync.table, sync.view, context.fields())
+    seen = partial(collect.fingerprint, context)
+    # Only fingerprints are kept: the records of a large table would fill the memory.
+    listed = dict(context.catalogue.fetch_each(sync.table, sync.view, context.fields(), seen))
     known = store.load_known(context.name)
-    present = {record.id for record in listed}
-    missing = sorted(known.keys() - present)
+    missing = sorted(known.keys() - listed.keys())
     if missing and sync.view is not None:
         # Out of the view is not gone: ask for them without it.
-        found: dict[RecordId, Record] = {}
         for start in range(0, len(missing), 100):
             chunk = missing[start : start + 100]
-            found.update(context.catalogue.fetch_records(sync.table, sync.view, context.fields(), chunk))
-        listed = (*listed, *found.values())
-        missing = [record for record in missing if record not in found]
+            found = context.catalogue.fetch_records(sync.table, sync.view, context.fields(), chunk)
+            listed.update((id, seen(record)) for id, record in found.items())
+        missing = [record for record in missing if record not in listed]
     refused = guard.emptied_side(len(known), len(known) - len(missing), "records", sync.guard)
     if refused:
         raise errors.Refused(refused, next_step="look at the table and the token's rights, then: syncd status")
-    store.save_absent(context.name, missing, sorted(present))
-    differing = [
-        record.id
-        for record in listed
-        if (row := known.get(record.id)) is None or row.seen != collect.fingerprint(context, record)
-    ]
+    store.save_absent(context.name, missing, sorted(id for id, row in known.items() if row.absent and id in listed))
+    differing = [id for id, now_seen in listed.items() if (row := known.get(id)) is None or row.seen != now_seen]
     lane = ports.Lane.COMPARE if known else ports.Lane.BACKFILL
     marked = sorted({*differing, *missing})
     if marked:

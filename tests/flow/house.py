@@ -262,7 +262,7 @@ class Lab:
     def run(self, span: timedelta) -> None:
         """Let time pass."""
         end = self.clock.now() + span
-        for _ in range(20_000):
+        for _ in range(20_000 + int(span.total_seconds() / 10)):
             try:
                 again = self.step()
             except Crash:

@@ -6,11 +6,11 @@ Methods named `fetch_*` read over the network, `send_*` and `create_*` change so
 state. Every network method may raise `errors.ServiceError`; a method that returns a listing returns all of it or raises.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from syncd.model.change import AgreedKey, Agreement, Conflict, ForeignEdit, NewLink, Side, Toleration
 from syncd.model.event import Changes, Delivery, DirtyWork, Endpoint
@@ -34,6 +34,8 @@ from syncd.model.schema import Field, Repository, Table
 from syncd.model.situation import EditTimes, Hold, Made, OpenConflict
 from syncd.model.value import Value
 from syncd.model.work import Branch, Build, Commit, Deployment, PullRequest
+
+T = TypeVar("T")
 
 # --------------------------------------------------------------------------------------------------- time and ids
 
@@ -145,6 +147,11 @@ class Catalogue(Protocol):
 
     def fetch_listing(self, table: TableId, view: ViewId | None, fields: Sequence[Field]) -> tuple[Record, ...]:
         """Every record of the table, or of the view; each with exactly these fields' cells. Complete, or it raises."""
+
+    def fetch_each(
+        self, table: TableId, view: ViewId | None, fields: Sequence[Field], take: Callable[[Record], T]
+    ) -> Mapping[RecordId, T]:
+        """The same listing, of which only what `take` makes of each record is kept: a large table's records fill the memory."""
 
     def fetch_records(
         self, table: TableId, view: ViewId | None, fields: Sequence[Field], ids: Sequence[RecordId]

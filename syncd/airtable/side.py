@@ -1,8 +1,8 @@
 """One Airtable base as the flow sees it: `ports.Catalogue` over the client and the codec."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from requests.adapters import BaseAdapter
 
@@ -13,6 +13,8 @@ from syncd.model.event import Changes
 from syncd.model.ids import AccountId, BaseId, FieldId, HookId, RecordId, TableId, ViewId
 from syncd.model.record import Record
 from syncd.model.schema import Field, Table
+
+T = TypeVar("T")
 
 # Everything of the base, and what stood in a cell before (I07). No filter names an id, so that no deletion of a table, view
 # or field can break the hook (reference/airtable.md 5.2).
@@ -79,10 +81,18 @@ class AirtableSide:
 
     def fetch_listing(self, table: TableId, view: ViewId | None, fields: Sequence[Field]) -> tuple[Record, ...]:
         """Every record of the table, or of the view; one that moved between pages while they were read stands once (AT09)."""
-        found = self._client.records(
-            lambda raw: translate.parse_record(raw, fields), table, fields=_ids(fields), view=view
-        )
-        return tuple({record.id: record for record in found}.values())
+        return tuple(self.fetch_each(table, view, fields, lambda record: record).values())
+
+    def fetch_each(
+        self, table: TableId, view: ViewId | None, fields: Sequence[Field], take: Callable[[Record], T]
+    ) -> Mapping[RecordId, T]:
+        """Likewise, of which only what `take` makes of each record is kept. `take` may see a record twice."""
+
+        def read(raw: Any) -> tuple[RecordId, T]:
+            record = translate.parse_record(raw, fields)
+            return record.id, take(record)
+
+        return dict(self._client.records(read, table, fields=_ids(fields), view=view))
 
     def fetch_records(
         self, table: TableId, view: ViewId | None, fields: Sequence[Field], ids: Sequence[RecordId]

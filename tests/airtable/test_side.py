@@ -108,6 +108,13 @@ def test_a_listing_is_complete_over_pages_and_holds_only_what_was_asked(any_choi
     assert not any(at.gate.charged)
 
 
+def test_a_listing_keeps_only_what_is_made_of_each_record(at: Stand) -> None:
+    made = at.create(*[{"number": row} for row in range(120)])
+    found = at.side.fetch_each(at.table, None, at.fields("number"), lambda record: record.cells[at.id("number")])
+    assert found == {record: value.number(row) for row, record in enumerate(made)}
+    assert at.arrived("POST", "/listRecords") == 2
+
+
 def test_a_view_lists_its_own_records(at: Stand) -> None:
     ready, planned = at.create({"singleSelect": "Ready"}, {"singleSelect": "Planned"})
     found = at.side.fetch_listing(at.table, at.view("Ready only"), at.fields("singleSelect"))

@@ -293,7 +293,7 @@ def bitbucket_hook(stage: "Stage", given: Mapping[str, Any]) -> None:
     slug = _repository(stage, given)
     for hook in _bitbucket(stage, "hooks", repository=slug):
         more = {"active": False} if given["act"] == "edit_hook" else {}
-        _bitbucket(stage, given["act"], repository=slug, uuid=hook["uuid"], **more)
+        _bitbucket(stage, given["act"], repository=slug, uuid=hook, **more)
         return
 
 

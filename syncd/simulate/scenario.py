@@ -150,12 +150,11 @@ def dump(scenario: Scenario) -> str:
     kept = {name: value for name, value in raw.items() if value != usual[name]}
     for name, kind in _PARTS.items():
         if name in kept:
-            # Every default of a part is one that its class can be built with.
-            defaults = {key: each.default for key, each in kind.__dataclass_fields__.items()}
-            kept[name] = [
-                {key: value for key, value in one.items() if value != defaults[key] and value not in ({}, None)}
-                for one in kept[name]
-            ]
+            defaults = {
+                key: {} if each.default_factory is dict else each.default
+                for key, each in kind.__dataclass_fields__.items()
+            }
+            kept[name] = [{key: value for key, value in one.items() if value != defaults[key]} for one in kept[name]]
     lines = []
     for name, value in kept.items():
         if name in _PARTS:

@@ -34,6 +34,10 @@ TURNS_MAX = 20_000
 NETWORK = frozenset({"dns", "tls", "refused", "slow"})
 
 
+class Blocked(Exception):
+    """The spec no longer fits the base, and the daemon says so and does not start: a person must look at the spec."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Evidence:
     """What the stage saw that no log of a service and no table of the state holds."""
@@ -106,7 +110,7 @@ class Stage:
         self._restart_wanted = self._reload_wanted = False
         self._busy: set[str] = set()
         self._healed = False
-        self.journal_before = 0
+        self.on_reload: Callable[[], object] = lambda: None
         self.store = self._open(begin.state)
         self.journal_before = max((row.sequence for row in self.store.load_journal(limit=1, newest=True)), default=0)
         self._start()
@@ -152,7 +156,10 @@ class Stage:
                 self.house = House(outside, Path("spec"), "", settings, store)
                 break
             except errors.SyncdError as error:
-                self.evidence.failed_starts.append((self.clock.moment, f"{type(error).__name__}: {error}"))
+                told = "; ".join(one.expected for one in error.problems) if isinstance(error, errors.SpecError) else error
+                self.evidence.failed_starts.append((self.clock.moment, f"{type(error).__name__}: {told}"))
+                if isinstance(error, errors.SpecError) and any(verb == "schema" for _, verb, _, _ in self.evidence.told):
+                    raise Blocked(str(told)) from error
                 if self._healed and len(self.evidence.failed_starts) > 60:
                     raise
                 self.clock.wait(RESTART_AFTER.total_seconds() * min(len(self.evidence.failed_starts), 12))
@@ -214,7 +221,9 @@ class Stage:
         return self.store._connection.serialize()  # noqa: SLF001 - the disk, seen from outside of the process
 
     def _crashed(self) -> None:
-        self.evidence.deaths.append((self.clock.moment, self.fate.died[-1] if self.fate.died else "restart"))
+        self.evidence.deaths.append((self.clock.moment, self.fate.died[-1] if self.fate.dead else "restart"))
+        if self.fate.dead:
+            self.evidence.hits["PR01"] += 1
         self.begin_again(self.image())
 
     def begin_again(self, image: bytes | None) -> None:
@@ -511,10 +520,14 @@ class Stage:
 
     def outage(self, what: str, *, over: bool) -> None:
         """Something cannot be reached from now on, or can again."""
+        if over:
+            self.sample()
         self.evidence.outages.append((self.clock.moment, what, over))
 
     def pause(self, scope: str, *, on: bool) -> None:
         """Set or release the kill switch."""
+        if not on:
+            self.sample()
         if on:
             self.switch.pause(scope, "the simulator")
         elif not self.switch.resume(scope):
@@ -538,6 +551,7 @@ class Stage:
         if problem:
             self.variant = before
         self.evidence.reloads.append((self.clock.moment, variant, problem))
+        self.on_reload()
         self._employ()
 
     def apply(self, accept: Sequence[str]) -> None:

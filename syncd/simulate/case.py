@@ -1,0 +1,202 @@
+"""
+What a finished scenario left behind, as its judges read it: both services' logs of what truly happened, the journal and the
+other durable tables. Nothing of the daemon itself.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from syncd.model import value
+from syncd.model.change import Owner, Side
+from syncd.ports import JournalEntry
+from syncd.sandbox.wire import Change, LogEntry
+from syncd.simulate.oracle import Moves, norm
+from syncd.simulate.scenario import Scenario
+from syncd.simulate.stage import Evidence
+from syncd.spec.rules import Rules, SyncRules
+
+READS = ("GET", "CONTROL")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """A promise that was broken: which, when, and in words."""
+
+    invariant: str
+    text: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """One attribute that truly changed. `place` is (object, attribute) as the journal names them."""
+
+    service: str
+    entry: LogEntry
+    change: Change
+    place: tuple[str, str]
+    own: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Case:
+    """
+    Args:
+        logs: everything that ever happened, by service, adoption included.
+        begun: how many entries of each there were when the scenario began.
+        rows: the journal, oldest first; `journal_before` is the last number from before the scenario.
+        spans: which rules were in force from when on.
+        marks: instants by name: "begun", "healed", "settled", "again", "end".
+        conflicts, unfinished, known, links: durable tables at the end, by sync.
+        image: the state's bytes.
+    """
+
+    scenario: Scenario
+    logs: Mapping[str, Sequence[LogEntry]]
+    begun: Mapping[str, int]
+    rows: Sequence[JournalEntry]
+    journal_before: int
+    spans: Sequence[tuple[datetime, Rules]]
+    marks: Mapping[str, datetime]
+    evidence: Evidence
+    actors: Mapping[str, str]
+    repositories: Mapping[str, str]
+    truths: Mapping[str, Any]
+    conflicts: Mapping[str, Sequence[Any]]
+    unfinished: int
+    known: Mapping[str, Mapping[str, Any]]
+    links: Mapping[str, Mapping[str, frozenset[tuple[str, int]]]]
+    inbox: int
+    image: bytes
+    status: Mapping[str, Any]
+    secrets: Sequence[str]
+    contended: bool
+    effects: list[Effect] = field(default_factory=list)
+    history: dict[tuple[str, str], list[Effect]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        for service, log in self.logs.items():
+            for entry in log:
+                own = entry.method != "CONTROL" and entry.actor == self.actors[service]
+                for change in entry.changes:
+                    made = Effect(
+                        service=service, entry=entry, change=change, place=(self.object(change), change.attribute), own=own
+                    )
+                    self.history[made.place].append(made)
+        for service, log in self.logs.items():
+            since = log[self.begun[service]].sequence if len(log) > self.begun[service] else 1 << 60
+            self.effects += [
+                one for every in self.history.values() for one in every
+                if one.service == service and one.entry.sequence >= since
+            ]
+        self.effects.sort(key=lambda one: (one.entry.at, one.service, one.entry.sequence))
+
+    def object(self, change: Change) -> str:
+        """The object's name in the journal: the repository by its id."""
+        for mark in ("#", ":"):
+            place, found, rest = change.object.partition(mark)
+            if found and place in self.repositories:
+                return f"{self.repositories[place]}{mark}{rest}"
+        return change.object
+
+    def requests(self, service: str) -> Sequence[LogEntry]:
+        """The daemon's own requests during the scenario."""
+        return [
+            one
+            for one in self.logs[service][self.begun[service] :]
+            if one.method != "CONTROL" and one.actor == self.actors[service]
+        ]
+
+    def rules_at(self, at: datetime) -> Rules:
+        """The spec in force."""
+        found = self.spans[0][1]
+        for since, rules in self.spans:
+            if since <= at:
+                found = rules
+        return found
+
+    def syncs(self, rules: Rules | None = None) -> Sequence[SyncRules]:
+        """The syncs of a spec; the last one's unless another is given."""
+        return tuple((rules or self.spans[-1][1]).syncs.values())
+
+    def before(self, effect: Effect) -> Effect | None:
+        """The change of the same place before this one."""
+        earlier = [one for one in self.history[effect.place] if one.entry.sequence < effect.entry.sequence]
+        return earlier[-1] if earlier else None
+
+    def value_at(self, place: tuple[str, str], at: datetime) -> Any:
+        """What a place truly held."""
+        held = None
+        for one in self.history.get(place, ()):
+            if one.entry.at <= at:
+                held = one.change.after
+        return held
+
+    def outside_between(self, since: datetime, until: datetime) -> bool:
+        """Whether anybody but syncd changed anything."""
+        return any(not one.own and since < one.entry.at <= until for one in self.effects)
+
+    def rows_of(self, place: tuple[str, str]) -> list[JournalEntry]:
+        """The journal's rows about a place."""
+        return [row for row in self.rows if (row.object, row.field) == place]
+
+    def moves(self) -> Moves:
+        """For the oracle: when people last moved each place."""
+        made = Moves()
+        for place, every in self.history.items():
+            people = [one for one in every if not one.own]
+            if len(people) < len(every):
+                made.wrote.add(place)
+            uuid, found, number = place[0].partition("#")
+            for shown in ([place[0]] if not found else [f"{name}#{number}" for name, id in self.repositories.items() if id == uuid]):
+                if people:
+                    made.at[(shown, place[1])] = people[-1].entry.at
+            if every[0].change.kind == "branch":
+                made.had_branch |= {record for record in self._records() if record in place[0]}
+            if every[0].change.attribute == "source_branch":
+                made.had_pull_request |= {record for record in self._records() if record in str(every[0].change.after)}
+        return made
+
+    def _records(self) -> set[str]:
+        return {record for truth in self.truths.values() for record in truth.records()}
+
+
+def plain(line: str) -> Any:
+    """A journal value, comparable with what a service's log holds."""
+    return None if line == '"unknown"' else norm(value.plain(value.parse(line)))
+
+
+def owned_by_airtable(sync: SyncRules) -> set[str]:
+    """Field ids that only people in Airtable change."""
+    return {rule.field.id for rule in sync.fields if rule.owner is Owner.AIRTABLE and not rule.adopt}
+
+
+def writable_fields(sync: SyncRules) -> set[str]:
+    """Field ids into which syncd may write."""
+    found = {rule.field.id for rule in sync.fields if rule.owner is not Owner.AIRTABLE or rule.adopt}
+    found |= own_columns(sync)
+    if sync.status is not None:
+        found.add(sync.status.field.id)
+    return found
+
+
+def own_columns(sync: SyncRules) -> set[str]:
+    """The columns about syncd itself, and the link field."""
+    columns = sync.columns
+    found: set[str] = {one.id for one in (columns.run_id, columns.state, columns.note) if one is not None}
+    return found | ({sync.link.url} if sync.link.url is not None else set())
+
+
+def writable_attributes(sync: SyncRules) -> set[str]:
+    """Attributes of pull requests that syncd may write."""
+    return {
+        (rule.attribute or "").partition(".")[2]
+        for rule in sync.fields
+        if rule.writable and rule.owner in (Owner.AIRTABLE, Owner.BOTH)
+    }
+
+
+__all__ = ["Case", "Effect", "Side", "Violation"]

@@ -1,0 +1,213 @@
+"""
+A seed becomes a scenario: what people do, what goes wrong, which net is stretched. Swarm: each scenario leaves out most kinds
+of acts and faults, so that no mixture drowns another; times cluster at boundaries.
+"""
+
+from random import Random
+from typing import Any
+
+from syncd.simulate import fault, setting, world
+from syncd.simulate.fault import FaultId, Ground
+from syncd.simulate.scenario import Net, Op, Scenario
+from syncd.spec import load
+
+_NETS = (Net.ALL, Net.ALL, Net.HOOKS, Net.SWEEP, Net.POLLING)
+# Acts that no event and no list by update time tells of: only the sweep sees them.
+_SWEEP_ONLY = frozenset({"deploy", "build"})
+# What only reads the present or harms nobody may come with any other fault; these are kept apart.
+_ALONE = frozenset({FaultId.ST11, FaultId.SP04, FaultId.BU02, FaultId.SD04, FaultId.SD05, FaultId.SD01})
+# A loss that no net but the sweep repairs.
+_NEEDS_SWEEP = frozenset({
+    FaultId.AW01, FaultId.AW02, FaultId.AW03, FaultId.AW04, FaultId.BW03, FaultId.BW13, FaultId.ST11, FaultId.BW19, FaultId.BB13,
+    FaultId.SD04, FaultId.SD05, FaultId.SP04,
+})  # fmt: skip
+
+
+def scenario(home: setting.Setting, seed: int) -> Scenario:
+    """The scenario of a seed; the same in every process."""
+    random = Random(seed)
+    net = random.choice(_NETS)
+    variant = random.choice(["", "", "", *home.variants[1:]])
+    minutes = random.choice((8, 10, 10, 12))
+    last_s = minutes * 60.0 - 5.0
+    spec = home.spec(variant, net)
+    ground = _ground(spec, random, net, last_s, tuple(name for name in home.variants if name != variant))
+    ops = _ordinary(ground, random)
+    troubles: list[Any] = []
+    deaths: list[Any] = []
+    store: list[Any] = []
+    for chosen in _faults(random, net):
+        at = _moment(random, last_s)
+        made = fault.MAKERS[chosen](_at(ground, at))
+        if made is None:
+            continue
+        ops += made.ops
+        troubles += made.troubles
+        deaths += made.deaths
+        store += made.store
+    return Scenario(
+        seed=seed,
+        variant=variant,
+        choices=random.choice((0, 0, *range(1, setting.CHOICES_DRAWN + 1))),
+        net=net,
+        minutes=minutes,
+        latency_ms=random.choice((0, 20, 50, 150, 400)),
+        fresh=random.random() < 0.02,
+        ops=tuple(sorted(ops, key=lambda op: op.at_s)),
+        troubles=tuple(troubles),
+        deaths=tuple(deaths),
+        store=tuple(store),
+    )
+
+
+def _faults(random: Random, net: Net) -> list[FaultId]:
+    """None, one, some or many kinds; those that change everything come alone."""
+    usable = [one for one in FaultId if one not in _NEEDS_SWEEP or net in (Net.ALL, Net.SWEEP)]
+    many = random.choice((0, 1, 1, 2, 2, 3, 5))
+    chosen = random.sample(usable, k=many)
+    alone = [one for one in chosen if one in _ALONE]
+    if alone:
+        chosen = [one for one in chosen if one not in _ALONE][: 1 if alone[0] in (FaultId.ST11, FaultId.SP04) else 2] + alone[:1]
+    return chosen
+
+
+def _moment(random: Random, last_s: float) -> float:
+    at = random.choice((0.0, 5.0, 30.0, 120.0, 300.0, random.uniform(0, last_s), random.uniform(0, last_s)))
+    return round(min(at, last_s), 1)
+
+
+def _ground(spec: load.Spec, random: Random, net: Net, last_s: float, variants: tuple[str, ...]) -> Ground:
+    sync = next(iter(spec.file.sync.values()))
+    text = next((name for name, rule in sync.fields.items() if rule.bitbucket == "pr.description"), "")
+    status = sync.status
+    slugs = world.slugs_of(spec, spec.file.bitbucket[sync.bitbucket])
+    return Ground(
+        random=random,
+        at_s=0.0,
+        last_s=last_s,
+        net=net,
+        title=next((name for name, rule in sync.fields.items() if rule.bitbucket == "pr.title"), ""),
+        text=text,
+        status="" if status is None else status.field,
+        states=() if status is None else tuple(status.states),
+        url=sync.link.url or "",
+        variants=variants,
+        slugs=len(slugs),
+        variables={
+            "owned": [name for name, rule in sync.fields.items() if rule.owner == "bitbucket" and not rule.map],
+            "hold": sync.record.hold,
+            "create_in": sync.create_in,
+        },
+    )
+
+
+def _at(ground: Ground, at_s: float) -> Ground:
+    from dataclasses import replace
+
+    return replace(ground, at_s=at_s)
+
+
+# ------------------------------------------------------------------------------------------- ordinary work
+
+
+def _ordinary(ground: Ground, random: Random) -> list[Op]:
+    """What people do on an ordinary day, a random part of it left out."""
+    kinds = [one for one in _WORK if random.random() < 0.5] or [_WORK[0]]
+    ops: list[Op] = []
+    for _ in range(random.choice((2, 4, 6, 9, 14))):
+        make = random.choice(kinds)
+        made = make(ground, random, _moment(random, ground.last_s))
+        if made is None or (made.verb in _SWEEP_ONLY and ground.net in (Net.HOOKS, Net.POLLING)):
+            continue
+        ops.append(made)
+    return ops
+
+
+def _edit_title(on: Ground, random: Random, at: float) -> Op | None:
+    cells = {on.title: f"Title {random.randrange(1000)}"}
+    return Op(at_s=at, verb="edit", arguments={"record": on.record, "cells": cells}) if on.title else None
+
+
+def _edit_text(on: Ground, random: Random, at: float) -> Op | None:
+    cells = {on.text: random.choice((f"Text {random.randrange(1000)}", f"Line\nLine {random.randrange(100)}", ""))}
+    return Op(at_s=at, verb="edit", arguments={"record": on.record, "cells": cells}) if on.text else None
+
+
+def _edit_status(on: Ground, random: Random, at: float) -> Op | None:
+    cells = {on.status: random.choice(on.states[:3] if random.random() < 0.6 else on.states)} if on.status else {}
+    return Op(at_s=at, verb="edit", arguments={"record": on.record, "cells": cells}) if on.status else None
+
+
+def _edit_foreign(on: Ground, random: Random, at: float) -> Op | None:
+    """A person edits a cell that Bitbucket owns."""
+    owned = on.variables["owned"]
+    if not owned:
+        return None
+    value = "somebody's" if random.random() < 0.8 else ""
+    name = random.choice([one for one in owned if "at" not in one.lower().split()] or owned)
+    return Op(at_s=at, verb="edit", arguments={"record": on.record, "cells": {name: value}, "user": "grace"})
+
+
+def _hold(on: Ground, random: Random, at: float) -> Op | None:
+    hold = on.variables["hold"]
+    return None if not hold else Op(at_s=at, verb="edit", arguments={"record": on.record, "cells": {hold: random.random() < 0.5}})
+
+
+def _create(on: Ground, random: Random, at: float) -> Op | None:
+    cells: dict[str, Any] = {on.title or "Name": f"New {random.randrange(1000)}"}
+    if on.status:
+        cells[on.status] = random.choice(on.states[:2])
+    if on.variables["create_in"] is not None:
+        cells[on.variables["create_in"].field] = random.choice(list(on.variables["create_in"].map))
+    return Op(at_s=at, verb="create", arguments={"cells": cells})
+
+
+def _delete(on: Ground, random: Random, at: float) -> Op | None:
+    return Op(at_s=at, verb="delete", arguments={"record": random.randrange(7)})
+
+
+def _push(on: Ground, random: Random, at: float) -> Op | None:
+    return Op(at_s=at, verb="push", arguments={"record": random.randrange(8)})
+
+
+def _open(on: Ground, random: Random, at: float) -> Op | None:
+    return Op(at_s=at, verb="edit_pull_request", arguments={"pull_request": on.pull_request, "draft": random.random() < 0.3})
+
+
+def _pr_title(on: Ground, random: Random, at: float) -> Op | None:
+    """The other side of the title."""
+    return Op(at_s=at, verb="edit_pull_request", arguments={"pull_request": random.randrange(2), "title": f"Theirs {random.randrange(1000)}"})
+
+
+def _pr_text(on: Ground, random: Random, at: float) -> Op | None:
+    text = random.choice((f"Theirs {random.randrange(1000)}", ""))
+    return Op(at_s=at, verb="edit_pull_request", arguments={"pull_request": random.randrange(2), "description": text})
+
+
+def _merge(on: Ground, random: Random, at: float) -> Op | None:
+    return Op(at_s=at, verb="merge", arguments={"pull_request": on.pull_request})
+
+
+def _decline(on: Ground, random: Random, at: float) -> Op | None:
+    return Op(at_s=at, verb="decline", arguments={"pull_request": on.pull_request})
+
+
+def _approve(on: Ground, random: Random, at: float) -> Op | None:
+    user = random.choice(world.PEOPLE)
+    return Op(at_s=at, verb="approve", arguments={"pull_request": on.pull_request, "user": user, "yes": random.random() < 0.8})
+
+
+def _build(on: Ground, random: Random, at: float) -> Op | None:
+    state = random.choice(("SUCCESSFUL", "FAILED", "INPROGRESS"))
+    return Op(at_s=at, verb="build", arguments={"pull_request": random.randrange(3), "state": state, "key": random.choice(("ci", "lint"))})
+
+
+def _deploy(on: Ground, random: Random, at: float) -> Op | None:
+    where = random.choice(("Production", "Staging"))
+    return Op(at_s=at, verb="deploy", arguments={"repository": random.randrange(on.slugs), "environment": where})
+
+
+_WORK = (
+    _edit_title, _edit_text, _edit_status, _edit_status, _edit_foreign, _hold, _create, _delete, _push, _push, _open, _pr_title,
+    _pr_text, _merge, _decline, _approve, _build, _deploy,
+)  # fmt: skip

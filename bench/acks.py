@@ -31,8 +31,8 @@ def run(
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
         for number in range(rounds):
             first = number * _FIRST_STEP
-            dropped.append(_load(Path(folder), "drop", connections, seconds, body_bytes, first))
-            stored.append(_load(Path(folder), "store", connections, seconds, body_bytes, first))
+            dropped.append(load(Path(folder), "drop", connections, seconds, body_bytes, first))
+            stored.append(load(Path(folder), "store", connections, seconds, body_bytes, first))
     return figures(stored, dropped, connections, body_bytes)
 
 
@@ -63,7 +63,7 @@ def figures(stored: list[Load], dropped: list[Load], connections: int, body_byte
     ]
 
 
-def _load(folder: Path, way: str, connections: int, seconds: float, body_bytes: int, first: int) -> Load:
+def load(folder: Path, way: str, connections: int, seconds: float, body_bytes: int, first: int) -> Load:
     """One round against one fresh process."""
     serve = [sys.executable, "-m", "bench.receiver", str(folder), way]
     with subprocess.Popen(serve, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as receiver:

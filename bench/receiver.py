@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from bench.sender import ENDPOINT, SECRET
 from syncd import log, ports, wiring
 from syncd.bitbucket import delivery
 from syncd.flow import intake
@@ -17,9 +18,6 @@ from syncd.model.event import Endpoint
 from syncd.model.ids import EndpointId
 from syncd.store import sqlite
 from syncd.web import hooks, server
-
-ENDPOINT = "bench"
-SECRET = "bench-secret"
 
 
 class _Dropping(intake.Intake):

@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 
 import uvloop
 
-from bench.receiver import ENDPOINT, SECRET
-
+ENDPOINT = "bench"
+SECRET = "bench-secret"
 _ACK = b"HTTP/1.1 200 "
 
 

@@ -44,6 +44,8 @@ _log = log.logger("flow.apply")
 
 # An unclear outcome is looked up after these waits (reliability.md "Creates that survive crashes and lost replies").
 LOOK_AFTER = tuple(timedelta(seconds=seconds) for seconds in (1, 2, 5, 15, 60))
+# A pause that lasts is looked through again at least this often.
+PAUSED_AGAIN_MAX = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +144,11 @@ class Run:
         store, now = self._context.store, self._context.clock.now()
         steps = self._steps(now)
         self._commit([record for record in sorted(self._progress) if not self._progress[record].waiting])
+        # What must not be sent anyway is not even intended: a long pause does not fill the journal.
+        paused = {side: self._context.switch.paused(self._context.name, side) for side in Side}
+        for step in [step for step in steps if paused[step.operation.side]]:
+            self._through(step, self._paused_until(step), failed=True)
+        steps = [step for step in steps if not paused[step.operation.side]]
         if not steps:
             return self.tally
         plans = [progress.job.plan for progress in self._progress.values()]
@@ -159,10 +166,12 @@ class Run:
         pending = list(steps)
         while pending:
             step = pending.pop(0)
-            halted = self._stop() or self._context.switch.paused(self._context.name, step.operation.side)
-            if halted:
-                self._give_back([step, *pending], halted)
+            if stopped := self._stop():
+                self._give_back([step, *pending], stopped)
                 break
+            if reason := self._context.switch.paused(self._context.name, step.operation.side):
+                self._end(step, Result.RETRY, reason, again_at=self._paused_until(step), failed=True)
+                continue
             if step.operation.side in self._closed:
                 wait, reason = self._closed[step.operation.side]
                 self._end(step, Result.RETRY, reason, again_at=self._context.clock.now() + wait)
@@ -450,6 +459,10 @@ class Run:
                 self.tally.unknown += 1
             case _:
                 self.tally.retried += 1
+        self._through(step, again_at, failed=failed)
+
+    def _through(self, step: Step, again_at: datetime | None, *, failed: bool) -> None:
+        """A request is done with, one way or another; records that wait for no other are committed."""
         for record in step.records:
             progress = self._progress[record]
             progress.waiting -= 1
@@ -505,6 +518,13 @@ class Run:
         again = self._context.clock.now() + timedelta(seconds=2)
         for step in steps:
             self._end(step, Result.RETRY, reason, again_at=again)
+
+    def _paused_until(self, step: Step) -> datetime:
+        """When to look through a pause again: the longer it lasts, the rarer its records are read for it."""
+        now = self._context.clock.now()
+        attempts = max(self._progress[record].job.attempts for record in step.records)
+        waited = retry.next_attempt(attempts + 1, now, self._context.ids.jitter())
+        return max(now + timedelta(seconds=2), min(waited, now + PAUSED_AGAIN_MAX))
 
     def _commit(self, records: Sequence[RecordId]) -> None:
         """One transaction: outcomes so far, and everything about the records that are through."""

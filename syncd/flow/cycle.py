@@ -20,7 +20,7 @@ from syncd.spec.rules import ConflictRule
 _log = log.logger("flow.cycle")
 
 CLAIM_MAX = 1000
-# A refused plan is looked at again this often: what caused it may have been put right by hand.
+# A refused plan is looked at again at the soonest after this: what caused it may have been put right by hand.
 REFUSED_AGAIN = timedelta(minutes=1)
 # A record that a listing did not show is asked for directly; it is gone after this many complete listings without it.
 ABSENT_MIN = 2
@@ -253,7 +253,9 @@ def _refuse(
     if not context.store.load_text(refused_key(context)):
         _log.warning("plan.refused", sync=context.name, reason="; ".join(verdict.reasons), plan=plan_digest)
     context.store.save_text(refused_key(context), f"{plan_digest}\n{'; '.join(verdict.reasons)}")
-    context.store.release_records(keys, now + REFUSED_AGAIN, failed=False)
+    # Later, and later again: a refusal that stands over a weekend must not use up the month's calls.
+    waited = retry.next_attempt(max((key.attempts for key in keys), default=0) + 1, now, context.ids.jitter())
+    context.store.release_records(keys, max(waited, now + REFUSED_AGAIN), failed=True)
 
 
 def _gone(

@@ -320,9 +320,11 @@ def test_a_pause_stops_every_write_and_no_look(tmp_path: Path, scope: str) -> No
     assert lab.requests() > seen
     assert lab.plan()["totals"]["writes"] >= 2
     assert lab.status()["state"] == "paused"
+    rows = len(lab.journal())
     lab.restart()
     lab.run(10 * MINUTE)
     assert len(lab.writes()) == before
+    assert len(lab.journal()) == rows, "a pause does not fill the journal"
     lab.control.resume(scope)
     lab.run(2 * MINUTE)
     assert lab.cells("Audit log")["Status"] == "Merged"

@@ -79,6 +79,17 @@ def test_deliveries_get_ascending_numbers_and_come_back_whole(store: Store) -> N
     assert first.headers == {"x-event-key": "repo:push", "x-request-uuid": "r1"}
 
 
+@pytest.mark.parametrize("body", [b"", b"\x00", b"x" * 5000], ids=["empty", "a zero byte", "of several pages"])
+def test_any_body_comes_back_alone_and_in_a_group(store: Store, body: bytes) -> None:
+    store.save_deliveries([])
+    store.save_deliveries([a_delivery(body, "alone")])
+    numbers = store.save_deliveries([a_delivery(b"", "r1"), a_delivery(body, "Ü \U0001f600"), a_delivery(b"", "r3")])
+    assert numbers == tuple(sorted(numbers))
+    assert [one.body for one in store.load_deliveries(10)] == [body, b"", body, b""]
+    assert store.load_deliveries(10)[2].headers["x-request-uuid"] == "Ü \U0001f600"
+    assert store.save_deliveries([a_delivery(b"", "r3"), a_delivery(body, "Ü \U0001f600")]) == numbers[:0:-1]
+
+
 def test_the_same_delivery_again_gets_its_old_number(store: Store) -> None:
     numbers = store.save_deliveries([a_delivery(b"one", "r1"), a_delivery(b"one", "r1")])
     again = store.save_deliveries([a_delivery(b"one", "r1", at=s(60))])

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from syncd import log
 from syncd.flow import full_compare
-from syncd.flow.context import Context
+from syncd.flow.context import Context, schema_key
 from syncd.model import value
 from syncd.model.event import CellChange, Changes, Endpoint
 from syncd.model.ids import FieldId, HookId, RecordId, SyncName
@@ -51,6 +51,9 @@ def poll(contexts: tuple[Context, ...], endpoint: Endpoint, now: datetime) -> Po
         if page.gap or page.broken or _fell_short(first, endpoint, page, cursor):
             full_compare.forget(first, base=first.sync.base)
             compare = True
+        if page.schema_changed:
+            # Before the cursor passes it: what a record was refused for may fit now.
+            first.store.save_text(schema_key(first.sync.base), f"{endpoint.id} {page.next_cursor}")
         if page.next_cursor != cursor or marks:
             quiet = min(context.sync.quiet for context in contexts)
             edits = [edit for context in contexts for edit in _edits(context, page)]

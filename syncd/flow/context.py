@@ -4,9 +4,14 @@ import hashlib
 from dataclasses import dataclass, field, replace
 
 from syncd import ports
-from syncd.model.ids import RepositoryId, SyncName
+from syncd.model.ids import BaseId, RepositoryId, SyncName
 from syncd.model.schema import Field, Repository
 from syncd.spec.rules import AirtableConnection, BitbucketConnection, Rules, SyncRules
+
+
+def schema_key(base: BaseId) -> str:
+    """Where the state keeps a text that changes whenever the base tells of a change of its schema."""
+    return f"schema:{base}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +30,8 @@ class Context:
 
     def __post_init__(self) -> None:
         """Sum up once what the fields of the table can hold: a record that could not be written may fit another schema."""
-        shown = "\x1f".join(repr(one) for one in self.fields())
+        changed = self.store.load_text(schema_key(self.sync.base)) or ""
+        shown = "\x1f".join([changed, *(repr(one) for one in self.fields())])
         object.__setattr__(self, "schema", hashlib.blake2b(shown.encode(), digest_size=12).hexdigest())
 
     @property

@@ -14,7 +14,6 @@ from syncd.core import action as actions
 from syncd.flow import apply
 from syncd.flow.context import Context
 from syncd.model import value
-from syncd.model.change import Side
 from syncd.model.event import Dirt, DirtyWork
 from syncd.model.ids import FieldId, PullRequestKey, RecordId, RepositoryId
 from syncd.model.outcome import Result
@@ -73,6 +72,10 @@ def resolve(context: Context, now: datetime) -> datetime | None:
         if due > now:
             again.append(due)
             continue
+        if _repository(operation) not in (None, *context.repository_ids):
+            # The spec does not name it any more: nothing is to be read there, and nothing of it is planned.
+            _settle(context, operation, "", now)
+            continue
         try:
             found = _look(context, operation)
         except errors.ServiceError as error:
@@ -118,19 +121,29 @@ def _settle(context: Context, operation: ports.Operation, found: str, now: datet
     _log.info("write.resolved", operation=operation.id, kind=operation.kind, result=result.value)
 
 
+def _repository(operation: ports.Operation) -> RepositoryId | None:
+    """The repository that an operation was sent to; None for one to Airtable."""
+    match operation.kind:
+        case "cells":
+            return None
+        case "attributes":
+            return RepositoryId(operation.request["pull_request"][0])
+        case _:
+            return RepositoryId(operation.request["repository"])
+
+
 def _touched(operation: ports.Operation, found: str) -> DirtyWork | None:
     """What the operation made or changed in Bitbucket: the mirror does not have it, because its answer was lost."""
-    if not found or operation.side is not Side.BITBUCKET:
+    repository = _repository(operation)
+    if not found or repository is None:
         return None
     match operation.kind:
         case "attributes":
-            repository, number = operation.request["pull_request"]
-            return DirtyWork(repository=RepositoryId(repository), dirt=Dirt.PULL_REQUEST, name=str(number))
+            number = operation.request["pull_request"][1]
+            return DirtyWork(repository=repository, dirt=Dirt.PULL_REQUEST, name=str(number))
         case "branch":
-            repository = RepositoryId(operation.request["repository"])
             return DirtyWork(repository=repository, dirt=Dirt.BRANCH, name=found.removeprefix(f"{repository}:"))
         case _:
-            repository = RepositoryId(operation.request["repository"])
             return DirtyWork(repository=repository, dirt=Dirt.PULL_REQUEST, name=found.rpartition("#")[2])
 
 

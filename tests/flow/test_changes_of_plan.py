@@ -128,3 +128,24 @@ def test_a_proxys_page_in_place_of_an_answer_is_no_answer(tmp_path: Path) -> Non
     lab.bitbucket.control("clear_faults", {"fault": fault}, lab.clock.now())
     lab.run(16 * MINUTE)
     assert lab.cells("Audit log")["Status"] == "Merged"
+
+
+def test_a_lost_answer_from_a_repository_that_left_the_spec_stops_nobody(tmp_path: Path) -> None:
+    lab = adopted(tmp_path)
+    lab.bitbucket.arm(Fault(kind=FaultKind.LOSE_REPLY, method="PUT"))
+    lab.bitbucket.arm(Fault(kind=FaultKind.REFUSE, method="GET", route="pullrequests/2$", after=1, count=None))
+    lab.edit("Audit log", Name="Audit trail")
+    lab.run(MINUTE)
+    assert lab.bitbucket.hits["lose_reply"] == 1
+    problem = lab.reload(
+        lambda text: text.replace('repositories = ["web", "api"]', 'repositories = ["web"]').replace(
+            'map = { Web = "web", API = "api" }', 'map = { Web = "web" }'
+        )
+    )
+    assert problem == ""
+    lab.run(2 * MINUTE)
+    lab.apply()
+    lab.edit("Login page", Status="Ready")
+    lab.run(3 * MINUTE)
+    assert len(lab.branches("Login page")) == 1
+    assert {row["state"] for row in lab.journal("Audit log")} <= {"applied", "retry"}

@@ -44,10 +44,15 @@ class Lock:
 
     Raises:
         StateInUse: another process, or another store of this one, holds it.
+        StoreError: there is no such folder, or it cannot be written to.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = path.with_name(path.name + ".lock")
+        try:
+            self._file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(lock, error) from error
         try:
             # Of the open file, not of the process: it ends with the process however that ends, and only then.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,14 +63,25 @@ class Lock:
                 f"{path} is in use by process {holder}; one state file has one writer",
                 next_step=f"ask the running daemon (syncd status), or stop process {holder} and try again",
             ) from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode("ascii"), 0)
+        try:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"{os.getpid()}\n".encode("ascii"), 0)
+        except OSError as error:
+            os.close(self._file)
+            raise _unusable(lock, error) from error
 
     def release(self) -> None:
         """Let others have it. The file stays: removing it would let two processes lock two files of one name."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _unusable(lock: Path, error: OSError) -> errors.StoreError:
+    return errors.StoreError(
+        f"{lock} cannot be written: {error.strerror or error}",
+        next_step=f"see that {lock.parent} is there, is yours and has room; STATE_DIRECTORY names another folder",
+    )
 
 
 def open_file(path: Path, connect: Connect) -> Connection:

@@ -187,7 +187,7 @@ class Daemon:
                 scheduler.shutdown(wait=False)
             self._join()
         _log.info("daemon.stopped", failure=self._failure)
-        return 1 if self._failure else 0
+        return 1 if self.failure else 0
 
     def _stop(self, reason: str) -> None:
         self._stop_reason = reason
@@ -219,7 +219,8 @@ class Daemon:
             served = self._duties.listeners.beats
             if not hangs and serving and not self._failure:
                 self._duties.notify("WATCHDOG=1")
-            if self._failure:
+            if self.failure:
+                # Also when it was a listener or a job that found out.
                 self._ended.set()
 
     def _scheduler(self) -> BackgroundScheduler:

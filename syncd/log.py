@@ -1,10 +1,11 @@
 """Structured logs: the table of event names, and the one place that sets structlog up."""
 
+import contextlib
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -64,6 +65,24 @@ def _redact_event(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> 
     return event
 
 
+class _Patient:
+    """A log that takes no more (a full disk, a closed pipe) stops no work: the line is lost, not the thread that wrote it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """As the stream's."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As the stream's."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
     """
     Send one JSON line per event to `stream` (default: standard error), standard library logs included.
@@ -73,7 +92,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
         stream: where to; standard output stays free for results.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
-    target = stream or sys.stderr
+    target = cast(TextIO, _Patient(stream or sys.stderr))
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -81,7 +81,7 @@ class House(stages.Stage):
     """
 
     def __init__(self, folder: Path, *, seed: int = 1, spec: Mapping[str, str] | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "state").mkdir(parents=True, exist_ok=True)
         super().__init__(folder, shared.ROOT / "config", seed, wiring.SystemClock().now)
         self.witnesses = (Witness(self.airtable), Witness(self.bitbucket))
         for service, witness in zip(self.services, self.witnesses, strict=True):
@@ -144,11 +144,19 @@ class House(stages.Stage):
         text = self.spec_file.read_text(encoding="utf-8")
         self.spec_file.write_text(stages.replaced(text, key, wanted), encoding="utf-8")
 
+    def change_line(self, start: str, wanted: str) -> None:
+        """Put another line in the place of the one that begins so."""
+        lines = self.spec_file.read_text(encoding="utf-8").splitlines(keepends=True)
+        (place,) = [number for number, line in enumerate(lines) if line.startswith(start)]
+        lines[place] = f"{wanted}\n"
+        self.spec_file.write_text("".join(lines), encoding="utf-8")
+
     def log_lines(self, event: str = "") -> list[dict[str, Any]]:
         """What the daemon logged, of one event or all."""
         text = (self.folder / "daemon.log").read_text(encoding="utf-8")
-        lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-        return [line for line in lines if not event or line["event"] == event]
+        # A line without its end is being written at this moment.
+        complete = [line for line in text.splitlines(keepends=True) if line.startswith("{") and line.endswith("\n")]
+        return [json.loads(line) for line in complete if f'"event": "{event}"' in line or not event]
 
     def syncd(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command as a user does."""
@@ -162,6 +170,16 @@ class House(stages.Stage):
         )
 
     # ---------------------------------------------------------------------------------------------------- waiting
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> float:
+        """As the stage's, and fails at once, with the daemon's own words, when one of its threads raised."""
+
+        def holds() -> bool:
+            failed = self.log_lines("worker.failed")
+            assert not failed, failed[0]["exception"]
+            return condition()
+
+        return super().wait_for(holds, what)
 
     def adopt(self) -> None:
         """Plan, accept, and wait until everything is carried out."""
@@ -200,6 +218,8 @@ class House(stages.Stage):
         """Wait until nothing is on its way."""
         deadline = time.perf_counter() + within_s
         while not self.quiet():
+            failed = self.log_lines("worker.failed")
+            assert not failed, failed[0]["exception"]
             assert time.perf_counter() < deadline, f"still on its way after {within_s:.0f} s: {self._on_its_way()}"
             Event().wait(0.1)
 

@@ -1,6 +1,20 @@
 """The main job in both directions, and that syncd's own writes lead to none (I09)."""
 
+import pytest
+
 from tests.end_to_end.running import House
+
+
+@pytest.fixture(scope="module")
+def under_work(house: House) -> tuple[str, str, int]:
+    """A record with an open draft: the record, its repository, the pull request's number."""
+    record = house.new_record("Saved searches")
+    house.wait_for(lambda: bool(house.branches(record)), "the branch is made")
+    house.in_bitbucket("push", repository="web", branch=house.branches(record)[0], commits=["Begin\n"], user="grace")
+    house.wait_for(lambda: bool(house.pull_requests(record)), "the draft is open")
+    house.wait_for(lambda: bool(house.cells(record).get("PR URL")), "the draft is linked")
+    house.settle()
+    return record, "web", int(house.pull_requests(record)[0]["id"])
 
 
 def test_a_feature_goes_from_the_decision_to_the_merge(house: House) -> None:
@@ -49,8 +63,10 @@ def test_a_feature_goes_from_the_decision_to_the_merge(house: House) -> None:
     assert [entry.path for service in (0, 1) for entry in house.calls(service) if entry.status == 429] == []
 
 
-def test_an_edit_on_the_side_that_is_not_the_owner_is_put_right_and_told(house: House) -> None:
-    record, slug, number = _under_work(house, "Saved searches")
+def test_an_edit_on_the_side_that_is_not_the_owner_is_put_right_and_told(
+    house: House, under_work: tuple[str, str, int]
+) -> None:
+    record, slug, number = under_work
     house.in_bitbucket("edit_pull_request", repository=slug, id=number, title="mine", user="grace")
     house.wait_for(
         lambda: house.pull_requests(record)[0]["title"] == f"[Airtable: {record}] Saved searches", "the title is back"
@@ -64,8 +80,9 @@ def test_an_edit_on_the_side_that_is_not_the_owner_is_put_right_and_told(house: 
     assert ("Status", "Released") in lost
 
 
-def test_what_syncd_wrote_and_hears_back_leads_to_no_write(house: House) -> None:
-    record, _, _ = _under_work(house, "Export as CSV")
+def test_what_syncd_wrote_and_hears_back_leads_to_no_write(house: House, under_work: tuple[str, str, int]) -> None:
+    record, _, _ = under_work
+    house.settle()
     told, written = len(house.witnesses[1].sent), len(house.writes())
     house.edit(record, Details="With a header row.")
     house.wait_for(lambda: house.pull_requests(record)[0]["description"] == "With a header row.", "it is written")
@@ -89,14 +106,3 @@ def test_a_full_compare_of_two_sides_in_step_writes_nothing(house: House) -> Non
     house.wait_for(lambda: len(house.log_lines("compare.finished")) > began, "both sides are compared")
     house.settle()
     assert len(house.writes()) == written
-
-
-def _under_work(house: House, name: str) -> tuple[str, str, int]:
-    """A record with an open draft: the record, its repository, the pull request's number."""
-    record = house.new_record(name)
-    house.wait_for(lambda: bool(house.branches(record)), "the branch is made")
-    house.in_bitbucket("push", repository="web", branch=house.branches(record)[0], commits=["Begin\n"], user="grace")
-    house.wait_for(lambda: bool(house.pull_requests(record)), "the draft is open")
-    house.wait_for(lambda: bool(house.cells(record).get("PR URL")), "the draft is linked")
-    house.settle()
-    return record, "web", int(house.pull_requests(record)[0]["id"])

@@ -227,11 +227,12 @@ def load_recent(db: Connection, sync: SyncName, since: datetime) -> tuple[tuple[
     """
     As `ports.Store.load_recent_changes`: what was sent and is not known to have failed, each record once.
 
-    Columns about the daemon itself take nothing from anybody, so the guard does not count them.
+    Columns about the daemon itself take nothing from anybody, and what a person applied was looked at: the guard counts neither.
     """
     rows = db.execute(
         "SELECT record, max(at), sum(after = 'null' AND before <> 'null') FROM journal"
         " WHERE sync = :sync AND at >= :since AND state IN ('sent', 'applied', 'unknown') AND kind <> :own"
+        " AND NOT EXISTS (SELECT 1 FROM run WHERE run.id = journal.run AND run.by = 'command')"
         " GROUP BY record ORDER BY record",
         {"sync": sync, "since": columns.moment(since), "own": Kind.COLUMN.value},
     )

@@ -256,6 +256,16 @@ def crowded(folder: Path, count: int = 30) -> tuple[Lab, list[str]]:
     return lab, names
 
 
+def test_what_a_person_applied_does_not_count_against_the_next_hour(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    crowd(lab, 30)
+    stories.adopted(lab)
+    lab.edit("Login page", Status="Ready")
+    lab.run(3 * MINUTE)
+    assert len(lab.branches("Login page")) == len(lab.branches("Password reset")) == 1
+    assert lab.status()["state"] == "ok", lab.status()["reasons"]
+
+
 def test_an_emptied_table_is_not_believed(tmp_path: Path) -> None:
     lab, names = crowded(tmp_path)
     known = lab.status()["syncs"]["features"]["records"]

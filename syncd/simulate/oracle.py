@@ -64,6 +64,7 @@ class Truth:
     Args:
         airtable, bitbucket: the machines' worlds.
         logs: everything that ever happened in Bitbucket.
+        repositories: ids of repositories by every name that they ever had.
         remembered: (repository id, number) by record: links once found stay.
     """
 
@@ -74,6 +75,7 @@ class Truth:
         bitbucket: Any,
         logs: Sequence[LogEntry],
         remembered: Mapping[str, frozenset[tuple[str, int]]],
+        repositories: Mapping[str, str],
         now: datetime,
     ) -> None:
         self.rules = rules
@@ -87,8 +89,9 @@ class Truth:
             for one in workspace.repositories.values()
             if one.uuid in {known.id for known in rules.repositories} and not one.hidden
         ]
+        self.names = repositories
         self.merged_at = {
-            change.object: entry.at
+            self._object(change.object): entry.at
             for entry in logs
             for change in entry.changes
             if change.kind == "pull_request" and change.attribute == "state" and change.after == "MERGED"
@@ -97,6 +100,11 @@ class Truth:
         before, _, after = ("" if rules.link.title is None else rules.link.title.render({"record_id": mark})).partition(mark)
         self._prefix = re.compile(f"{re.escape(before.lstrip())}(rec[A-Za-z0-9]{{14}}){re.escape(after.rstrip())}") if after or before else None
         self.work = {record: self._work(record) for record in self.records()}
+
+    def _object(self, name: str) -> str:
+        """A pull request by its repository's id, whatever the repository was called."""
+        place, found, rest = name.partition("#")
+        return f"{self.names.get(place, place)}{found}{rest}"
 
     def records(self) -> list[str]:
         """Every record of the table."""
@@ -168,7 +176,8 @@ class Truth:
             List.COMMITS: [],
         }
         primary = work.primary
-        builds = [] if primary is None else sorted(self._builds(primary), key=lambda one: _WORST.index(one["state"]))
+        counted = primary is not None and primary.state in ("OPEN", "QUEUED", "MERGED")
+        builds = [] if primary is None or not counted else sorted(self._builds(primary), key=lambda one: _WORST.index(one["state"]))
         status = self.rules.status
         return {
             "record": cells,
@@ -192,7 +201,7 @@ class Truth:
             uuid for uuid, state in verdicts.items()
             if state == "approved" and uuid != pr.author.uuid and uuid not in self.rules.bots
         )
-        merged = self.merged_at.get(f"{pr.repository.full_name}#{pr.id}") if pr.state == "MERGED" else None
+        merged = self.merged_at.get(f"{pr.repository.uuid}#{pr.id}") if pr.state == "MERGED" else None
         return {
             **empty_element(List.PULL_REQUESTS),
             "id": pr.id,
@@ -280,10 +289,19 @@ class Truth:
             if self.rules.link.url is not None and work.primary is not None:
                 name = next(one.name for one in self.rules.table_fields.values() if one.id == self.rules.link.url)
                 if f"{record}/{name}" not in excused:
-                    found += _unless_equal("I01", record, name, work.scope["pr"]["url"], work.scope["record"].get(name))
+                    found += self._url(record, name, work)
             found += self._status(record, work, excused)
             found += self._actions(record, work, moved)
         return found
+
+    def _url(self, record: str, name: str, work: Work) -> list[Difference]:
+        """A renamed repository answers under its old addresses too: they are followed, and need not be written anew."""
+        pr, shown_url = work.primary, str(work.scope["record"].get(name) or "")
+        assert pr is not None  # the caller's condition
+        called = [known for known, id in self.names.items() if id == pr.repository.uuid]
+        if any(shown_url == f"https://bitbucket.org/{known}/pull-requests/{pr.id}" for known in called):
+            return []
+        return _unless_equal("I01", record, name, work.scope["pr"]["url"], shown_url)
 
     def _in_scope(self, work: Work) -> bool:
         try:

@@ -135,7 +135,7 @@ def gather(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime,
         },
         repositories=repositories,
         truths={
-            sync.name: Truth(sync, airtable, bitbucket, logs["bitbucket"], links[sync.name], stage.clock.moment) for sync in syncs
+            sync.name: Truth(sync, airtable, bitbucket, logs["bitbucket"], links[sync.name], repositories, stage.clock.moment) for sync in syncs
         },
         conflicts={sync.name: stage.store.load_conflicts(sync.name) for sync in syncs},
         unfinished=sum(len(stage.store.load_unfinished(sync.name)) for sync in syncs),

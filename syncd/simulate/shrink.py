@@ -9,6 +9,7 @@ from typing import Any
 from syncd.simulate.scenario import Net, Op, Scenario
 
 RUNS_MAX = 200
+_USUAL = Scenario()
 # Given a scenario: the invariants that it breaks.
 Breaks = Callable[[Scenario], frozenset[str]]
 
@@ -23,12 +24,16 @@ class _Search:
         self._invariant = invariant
         self._left = runs_max
         self.runs = 0
+        self.best: Scenario | None = None
 
     def still(self, candidate: Scenario) -> bool:
         if self.runs >= self._left:
             raise _Spent
         self.runs += 1
-        return self._invariant in self._breaks(candidate)
+        if self._invariant not in self._breaks(candidate):
+            return False
+        self.best = candidate
+        return True
 
 
 def shrink(scenario: Scenario, invariant: str, breaks: Breaks, runs_max: int = RUNS_MAX) -> Scenario:
@@ -46,12 +51,7 @@ def shrink(scenario: Scenario, invariant: str, breaks: Breaks, runs_max: int = R
                 return best
             best = smaller
     except _Spent:
-        return search_best(search, best)
-
-
-def search_best(search: _Search, best: Scenario) -> Scenario:
-    """What was found before the runs were spent."""
-    return getattr(search, "best", best)
+        return search.best or best
 
 
 def _round(best: Scenario, search: _Search) -> Scenario:
@@ -61,24 +61,17 @@ def _round(best: Scenario, search: _Search) -> Scenario:
         parts = {part: tuple(one for name, one in kept if name == part) for part in ("ops", "troubles", "deaths", "store")}
         return replace(best, **parts)
 
-    kept = _fewer(events, lambda tried: _keep(search, with_events(tried)))
+    kept = _fewer(events, lambda tried: search.still(with_events(tried)))
     best = with_events(kept)
     for plainer in _plainer(best):
-        if _keep(search, plainer(best)):
+        if search.still(plainer(best)):
             best = plainer(best)
     for index in range(len(best.ops)):
         for op in _plainer_op(best.ops[index]):
             candidate = replace(best, ops=(*best.ops[:index], op, *best.ops[index + 1 :]))
-            if _keep(search, candidate):
+            if search.still(candidate):
                 best = candidate
     return best
-
-
-def _keep(search: _Search, candidate: Scenario) -> bool:
-    if not search.still(candidate):
-        return False
-    search.best = candidate  # type: ignore[attr-defined]  # what is there when the runs are spent
-    return True
 
 
 def _fewer(events: list[tuple[str, Any]], still: Callable[[Sequence[tuple[str, Any]]], bool]) -> list[tuple[str, Any]]:
@@ -106,8 +99,8 @@ def _plainer(best: Scenario) -> list[Callable[[Scenario], Scenario]]:
         steps.append(lambda one: replace(one, variant=""))
     if best.net is not Net.ALL:
         steps.append(lambda one: replace(one, net=Net.ALL))
-    if best.latency_ms != Scenario.latency_ms:
-        steps.append(lambda one: replace(one, latency_ms=Scenario.latency_ms))
+    if best.latency_ms != _USUAL.latency_ms:
+        steps.append(lambda one: replace(one, latency_ms=_USUAL.latency_ms))
     if best.fresh:
         steps.append(lambda one: replace(one, fresh=False))
     if best.troubles:

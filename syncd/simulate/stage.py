@@ -164,6 +164,8 @@ class Stage:
                     raise
                 self.clock.wait(RESTART_AFTER.total_seconds() * min(len(self.evidence.failed_starts), 12))
                 self._move_world()
+        else:
+            raise AssertionError(f"it never starts: {self.evidence.failed_starts[-1][1]}")
         self.house.switch = self.switch
         self.evidence.starts.append(self.clock.moment)
         self._employ()

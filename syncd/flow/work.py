@@ -27,6 +27,9 @@ CLAIM_MAX = 200
 # What was read may be older than the event that led to it: look again after these (BW18).
 LOOK_AGAIN = (timedelta(seconds=5), timedelta(seconds=30))
 FINAL_STATES = frozenset({"MERGED", "DECLINED", "SUPERSEDED"})
+# Of what a first listing shows and nothing links by its name, only what moved so lately is asked for its commits: a call for
+# each of a thousand forgotten branches and merged pull requests would use up the hour again and again.
+RECENT = timedelta(days=30)
 # Of deployments: their state still changes.
 UNFINISHED = frozenset({"UNDEPLOYED", "IN_PROGRESS"})
 
@@ -175,6 +178,9 @@ def read_repository(
     """
     Read one repository: all pull requests the first time, later those updated since, and all branches.
 
+    The first time, commits (whose messages may link) are asked of what a name or title links, of open pull requests, and of
+    what moved within `RECENT`; from then on of every head that moves. What was read before a budget ran out is kept.
+
     Args:
         thorough: also what no event and no update time tells: a rename, builds of open heads, all deployments, and whom
             work is evidence for that was read under other rules.
@@ -193,23 +199,33 @@ def read_repository(
     context.store.save_repository(current)
     (view,) = context.store.load_repositories([repository.id])
     since = None if view.listed_at is None else view.listed_at - OVERLAP
-    reading = Reading(context, current)
-    reading.pull_requests(context.changelog.fetch_pull_requests(current, since))
-    listed = context.changelog.fetch_branches(current)
-    reading.branches([(branch.name, branch) for branch in listed], complete=True)
-    if thorough:
-        reading.evidence_again()
-        reading.builds_of_open()
-    reading.deployments(again=thorough)
+    reading = Reading(context, current, new_since=now - RECENT if view.listed_at is None else None)
+    try:
+        reading.pull_requests(context.changelog.fetch_pull_requests(current, since))
+        listed = context.changelog.fetch_branches(current)
+        reading.branches([(branch.name, branch) for branch in listed], complete=True)
+        if thorough:
+            reading.evidence_again()
+            reading.builds_of_open()
+        reading.deployments(again=thorough)
+    except errors.Throttled:
+        reading.save(now, ())
+        raise
     changed = reading.save(now, marks, listed_at=now)
     set_trouble(context, current, "", now)
     return len(changed.get(context.name, ()))
 
 
 class Reading:
-    """What was read of one repository in one go, before it is put into the mirror together."""
+    """
+    What was read of one repository in one go, before it is put into the mirror together.
 
-    def __init__(self, context: Context, repository: Repository) -> None:
+    Args:
+        new_since: in a first listing, what is older counts as forgotten (`RECENT`).
+    """
+
+    def __init__(self, context: Context, repository: Repository, *, new_since: datetime | None = None) -> None:
+        self._new_since = new_since
         self._context = context
         self._repository = repository
         self._syncs = context.sharing(repository.id)
@@ -220,6 +236,7 @@ class Reading:
         self._branches: list[Branch] = []
         self._gone: list[str] = []
         self._complete = False
+        self._open_sources: frozenset[str] | None = None
         self._commits: dict[str, tuple[Commit, ...]] = {}
         self._builds: dict[str, tuple[Build, ...]] = {}
         self._deployments: list[Deployment] = []
@@ -235,12 +252,14 @@ class Reading:
         changelog, number = self._context.changelog, read.key.number
         same_head = known is not None and known.source_commit == read.source_commit
         records = known.commit_records if known is not None else ()
-        if not same_head and not (known is not None and read.state in FINAL_STATES):
+        over = read.state in FINAL_STATES
+        if not same_head and not (over and (known is not None or self._forgotten(read.updated_on))):
             head = changelog.fetch_pull_request_commits(self._repository, number)
             self._commits[f"pr:{number}"] = head.commits
             records = _records_in(head.commits) or records
         merged_on = known.merged_on if known is not None else None
-        if read.state == "MERGED" and merged_on is None and self._wanted.merged_on:
+        asked = self._belongs(replace(read, commit_records=records)) or not self._forgotten(read.updated_on)
+        if read.state == "MERGED" and merged_on is None and self._wanted.merged_on and asked:
             merged_on = changelog.fetch_merged_on(self._repository, number)
         done = replace(read, commit_records=records, merged_on=merged_on)
         self._link(done)
@@ -249,6 +268,25 @@ class Reading:
         if known is not None and known.state == "OPEN" and read.state in FINAL_STATES:
             self._recheck_branch(read.source_branch)
         return done
+
+    def _forgotten(self, moved_on: datetime) -> bool:
+        return self._new_since is not None and moved_on < self._new_since
+
+    def _asks(self, branch: Branch, known: Branch | None) -> bool:
+        """Whether a branch's commits are worth a call: it is linked, it moved, or it is new and not forgotten."""
+        if link.record_ids(branch.name) or branch.name in self._sources():
+            return True
+        if known is not None:
+            return known.target_commit != branch.target_commit
+        return not self._forgotten(branch.target_on)
+
+    def _sources(self) -> frozenset[str]:
+        """The source branches of open pull requests that belong to a record."""
+        if self._open_sources is None:
+            self._open_sources = frozenset(
+                one.source_branch for one in self._current().values() if one.state == "OPEN" and self._belongs(one)
+            )
+        return self._open_sources
 
     def _link(self, read: PullRequest) -> None:
         for sync in self._syncs:
@@ -278,7 +316,6 @@ class Reading:
         self, read: Iterable[tuple[str, Branch | None]], *, complete: bool = False, again: bool = False
     ) -> None:
         """Take branches (None: not there any more) and ask what a moved head has that the main branch lacks."""
-        self._complete = self._complete or complete
         for name, branch in read:
             if branch is None:
                 self._gone.append(name)
@@ -293,6 +330,8 @@ class Reading:
                 and known.ahead is not None
             ):
                 done = replace(branch, ahead=known.ahead, commit_records=known.commit_records)
+            elif not again and not self._asks(branch, known):
+                done = branch
             else:
                 head = self._context.changelog.fetch_head(
                     self._repository, branch.target_commit, self._repository.main_branch
@@ -302,6 +341,7 @@ class Reading:
             self._branches.append(done)
             for sync in self._syncs:
                 self._links[sync.name][f"branch:{name}"] = link.of_branch(done)
+        self._complete = self._complete or complete
 
     def builds_of(self, commits: Iterable[str]) -> None:
         """Take the builds of these commits, when they are the head of a pull request that belongs to a record."""

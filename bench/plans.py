@@ -51,10 +51,10 @@ def a_settled_record(rules: SyncRules) -> Situation:
 def _per_second(situation: Situation, rules: SyncRules) -> float:
     best = 0.0
     for _ in range(_ROUNDS):
-        started = time.perf_counter()
+        started = time.process_time()
         for _ in range(_PLANS):
             plan.plan_record(situation, rules)
-        best = max(best, _PLANS / (time.perf_counter() - started))
+        best = max(best, _PLANS / (time.process_time() - started))
     return best
 
 

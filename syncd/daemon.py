@@ -6,7 +6,7 @@ One thread per sync calls `Worker.step`, one calls `Keeper.step`, one serves bot
 
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -70,7 +70,7 @@ class Duties:
         crew: build the work from the present spec; `stop` is asked between requests.
         reload: read the spec again: an error in words when the old one stays, "" when the next `crew()` has a new one.
         save_ledgers, purge: periodic chores.
-        beats: grows with every request that any thread sends.
+        beats: by the thread's name, how many requests it sent.
         notify: tell systemd.
         failed: the state's own word on whether it can still be trusted; "" while it can.
         exclusive: a lock per sync, shared with commands.
@@ -82,7 +82,7 @@ class Duties:
     reload: Callable[[], str]
     save_ledgers: Callable[[], None]
     purge: Callable[[], None]
-    beats: Callable[[], int]
+    beats: Callable[[], Mapping[str, int]]
     notify: Callable[[str], object]
     failed: Callable[[], str]
     exclusive: Callable[[SyncName], AbstractContextManager[Any]]
@@ -91,13 +91,29 @@ class Duties:
 
 @dataclass(slots=True, kw_only=True)
 class _Thread:
-    """One thread's loop: its name, what wakes it, and whether it waits."""
+    """
+    One thread's loop.
+
+    Args:
+        waiting: it waits for work, or for its turn: it does not hang.
+        beats, still_since_s: its requests when they were last seen to grow, and since when they stand.
+    """
 
     name: str
     step: Callable[[datetime], datetime]
+    stop: Callable[[], str]
     wake: threading.Event = field(default_factory=threading.Event)
     waiting: bool = False
     thread: threading.Thread | None = None
+    beats: int = 0
+    still_since_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Relieved:
+    """Whether a crew was relieved by another one, of a newer spec. Once said it is never taken back."""
+
+    reason: str = ""
 
 
 class Daemon:
@@ -108,7 +124,7 @@ class Daemon:
         self._ended = threading.Event()
         self._ended_or_due = threading.Event()
         self._reload_wanted = threading.Event()
-        self._restarting = ""
+        self._relieved = _Relieved()
         self._stop_reason = ""
         self._failure = ""
         self._threads: list[_Thread] = []
@@ -196,13 +212,9 @@ class Daemon:
         for thread in self._threads:
             thread.wake.set()
 
-    def _stopping(self) -> str:
-        return self._stop_reason or self._failure or self._restarting
-
     def _watch(self, scheduler: BackgroundScheduler) -> None:
         """The main thread: watchdog, reloads, and the end."""
         every = self._duties.watchdog_s / 2 or 30.0
-        beats, still_since = self._duties.beats(), self._duties.clock.monotonic_s()
         served = -1
         while not self._ended.is_set():
             self._ended_or_due.wait(every)
@@ -211,17 +223,28 @@ class Daemon:
                 self._reload()
             # After the clock jumped forward the scheduler would oversleep (dependencies.md section 4).
             scheduler.wakeup()
-            now_beats, now_s = self._duties.beats(), self._duties.clock.monotonic_s()
-            if now_beats != beats or all(thread.waiting for thread in self._threads):
-                beats, still_since = now_beats, now_s
-            hangs = now_s - still_since > HANGS_AFTER_S
+            hanging = self._hanging()
+            if hanging:
+                _log.error("worker.failed", thread=hanging, reason="it neither waits nor sends anything")
             serving = self._duties.listeners.alive and self._duties.listeners.beats != served
             served = self._duties.listeners.beats
-            if not hangs and serving and not self._failure:
+            if not hanging and serving and not self._failure:
                 self._duties.notify("WATCHDOG=1")
             if self.failure:
                 # Also when it was a listener or a job that found out.
                 self._ended.set()
+
+    def _hanging(self) -> str:
+        """The name of a thread that neither waits nor sent a request for long; "" when all of them live."""
+        beats, now_s = self._duties.beats(), self._duties.clock.monotonic_s()
+        hanging = ""
+        for one in self._threads:
+            sent = beats.get(f"syncd-{one.name}", 0)
+            if one.waiting or sent != one.beats:
+                one.beats, one.still_since_s = sent, now_s
+            elif now_s - one.still_since_s > HANGS_AFTER_S:
+                hanging = one.name
+        return hanging
 
     def _scheduler(self) -> BackgroundScheduler:
         scheduler = BackgroundScheduler(
@@ -247,25 +270,35 @@ class Daemon:
     # -------------------------------------------------------------------------------------------------- threads
 
     def _assemble(self) -> None:
-        crew = self._duties.crew(self._stopping)
+        self._relieved = relieved = _Relieved()
+
+        def stop() -> str:
+            # Of this crew for ever: one of its threads may come to ask long after the next crew began.
+            return self._stop_reason or self._failure or relieved.reason
+
+        crew = self._duties.crew(stop)
+        now_s = self._duties.clock.monotonic_s()
         with self._lock:
             self._workers = {worker.context.name: worker for worker in crew.workers}
             self._keeper = crew.keeper
-            self._threads = [_Thread(name="keeper", step=self._keep)]
-            self._threads += [
-                _Thread(name=f"sync {worker.context.name}", step=self._working(worker)) for worker in crew.workers
-            ]
+            keeping = _Thread(name="keeper", step=lambda now: self._keep(crew.keeper, now), stop=stop)
+            self._threads = [keeping, *(self._thread(worker, stop) for worker in crew.workers)]
+            for one in self._threads:
+                one.still_since_s = now_s
 
-    def _working(self, worker: Worker) -> Callable[[datetime], datetime]:
+    def _thread(self, worker: Worker, stop: Callable[[], str]) -> _Thread:
         def step(now: datetime) -> datetime:
+            # A command, or the crew before, may hold the sync for long: waiting for it is not hanging.
+            made.waiting = True
             with self._duties.exclusive(worker.context.name):
-                return worker.step(now)
+                made.waiting = False
+                return now if stop() else worker.step(self._duties.clock.now())
 
-        return step
+        made = _Thread(name=f"sync {worker.context.name}", step=step, stop=stop)
+        return made
 
-    def _keep(self, now: datetime) -> datetime:
-        assert self._keeper is not None
-        again = self._keeper.step(now)
+    def _keep(self, keeper: Keeper, now: datetime) -> datetime:
+        again = keeper.step(now)
         for thread in self._threads[1:]:
             thread.wake.set()
         return again
@@ -277,7 +310,7 @@ class Daemon:
 
     def _loop(self, one: _Thread) -> None:
         clock = self._duties.clock
-        while not self._stopping():
+        while not one.stop():
             try:
                 again = one.step(clock.now())
             except errors.StoreError as error:
@@ -319,9 +352,8 @@ class Daemon:
         if problem:
             _log.warning("spec.rejected", reason=problem)
         else:
-            self._restarting = "the spec is read again"
+            self._relieved.reason = "the spec was read again"
             self._join()
-            self._restarting = ""
             self._assemble()
             self._start_threads()
             _log.info("spec.loaded", syncs=len(self._workers))

@@ -650,6 +650,9 @@ class Store(Protocol):
     ) -> None:
         """Likewise for work."""
 
+    def free_claims(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> None:
+        """Give back whatever this sync's worker claimed and did not finish: it ended in the middle, as after a restart."""
+
     def next_due(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> datetime | None:
         """When the next key of this sync is due; None when nothing is dirty."""
 

@@ -176,6 +176,10 @@ class House:
         repositories = {}
         for name, bitbucket in connections.bitbucket(spec).items():
             repositories[name] = self._changelog(spec, bitbucket).fetch_repositories()
+        # A secret that is missing is told now, with its place, and not when the first delivery needs it (SP10).
+        for bitbucket in connections.bitbucket(spec).values():
+            for one in (one for source in bitbucket.sources for one in source.secrets):
+                self.secret(spec, one)
         remembered = self.store.load_text(PINS)
         pins = dict(line.split("\t", 1) for line in remembered.splitlines()) if remembered else {}
         resolved = resolve.resolve(spec, tables, repositories, self._settings.state_path, pins)
@@ -424,7 +428,7 @@ def run_daemon(config: Path, environment: str | None) -> int:
             reload=house.reload,
             save_ledgers=house.ledger.save,
             purge=house.purge,
-            beats=lambda: house.ledger.charged,
+            beats=lambda: dict(house.ledger.charged),
             notify=lambda text: systemd.notify(settings.notify_socket, text),
             failed=lambda: house.store.failed,
             exclusive=house.exclusive,

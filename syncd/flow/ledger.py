@@ -23,14 +23,14 @@ QUOTA_CODE = "PUBLIC_API_BILLING_LIMIT_EXCEEDED"
 
 
 class Ledger:
-    """All budgets by name. `charged` counts every request of this process: a sign of life for the watchdog."""
+    """All budgets by name. `charged` counts the requests of each thread: a sign of life for the watchdog."""
 
     def __init__(self, store: ports.Store, clock: ports.Clock) -> None:
         self._store = store
         self._clock = clock
         self._lock = threading.Lock()
         self._budgets: dict[str, Budget] = {}
-        self.charged = 0
+        self.charged: dict[str, int] = {}
 
     def gate(self, service: str, limits: Sequence[Budget]) -> "BudgetGate":
         """A gate in front of these budgets; one that exists keeps what was used of it and takes the new limits."""
@@ -62,7 +62,8 @@ class Ledger:
             wait = max(wait for _, wait in asked.values())
             if wait <= timedelta(0):
                 self._budgets.update({name: spent for name, (spent, _) in asked.items()})
-                self.charged += 1
+                name = threading.current_thread().name
+                self.charged[name] = self.charged.get(name, 0) + 1
         return wait
 
     def penalise(self, names: Sequence[str], retry_after: timedelta | None, *, until_month: bool) -> datetime:

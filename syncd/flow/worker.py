@@ -35,11 +35,12 @@ class Worker:
         self.reading = Effort(f"{context.name}: reading Bitbucket")
         self.comparing = Effort(f"{context.name}: comparing both sides in full")
         self.passing = Effort(f"{context.name}: reading and writing records")
+        self.stepping = Effort(f"{context.name}: a step broke off, the log says why; it begins anew")
 
     @property
     def efforts(self) -> tuple[Effort, ...]:
         """All that may be in trouble, for health."""
-        return (self.recovering, self.reading, self.comparing, self.passing)
+        return (self.recovering, self.reading, self.comparing, self.passing, self.stepping)
 
     def want_compare(self) -> None:
         """Compare in full at the next step: something may have been missed."""
@@ -55,9 +56,20 @@ class Worker:
         Raises:
             StoreError: the state cannot be trusted; nothing was sent after it.
         """
-        if not self._begun:
-            recover.begin(self.context, now)
-            self._begun = True
+        context, whole = self.context, False
+        try:
+            if not self._begun:
+                # As after a restart: what was claimed and not finished is free, what was sent and not ended is unknown.
+                context.store.free_claims(context.name, context.repository_ids)
+                recover.begin(context, now)
+            again = self._work()
+            whole = True
+        finally:
+            self._begun = whole
+            self.stepping.trouble = "" if whole else self.stepping.purpose
+        return again
+
+    def _work(self) -> datetime:
         context = self.context
         looked = self._try(self.recovering, lambda at: recover.resolve(context, at))
         read = self._try(self.reading, lambda at: work.refresh(context, at))

@@ -231,6 +231,15 @@ def done_work(db: Connection, marks: Sequence[DirtyWorkMark]) -> None:
     _free_work(db, rows)
 
 
+def free_claims(db: Connection, sync: SyncName, repositories: Sequence[RepositoryId]) -> None:
+    """As `ports.Store.free_claims`."""
+    db.execute("DELETE FROM claimed_record WHERE sync = :sync", {"sync": sync})
+    db.execute(
+        "DELETE FROM claimed_work WHERE repository IN (SELECT value FROM json_each(:repositories))",
+        {"repositories": columns.array(repositories)},
+    )
+
+
 def _free_records(db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     db.executemany("DELETE FROM claimed_record WHERE sync = :sync AND record = :record AND mark = :mark", rows)
 

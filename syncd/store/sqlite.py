@@ -293,6 +293,10 @@ class SqliteStore:
         with self._writing() as db:
             dirty_keys.release_work(db, marks, not_before, failed=failed, error=error)
 
+    def free_claims(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> None:
+        with self._writing() as db:
+            dirty_keys.free_claims(db, sync, repositories)
+
     def next_due(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> datetime | None:
         with self._reading() as db:
             return dirty_keys.next_due(db, sync, repositories)

@@ -392,7 +392,11 @@ def open_house(given: Outside, config: Path, environment: str) -> Iterator[House
     """The house with its state open. Raises StateInUse, StoreError, SpecError, ServiceError."""
     settings = _settings()
     spec = load.load(config, environment)
-    store = sqlite.SqliteStore.open(Path(connections.daemon(spec, settings.state_path).state))
+    state = Path(connections.daemon(spec, settings.state_path).state)
+    # It holds values of the base: only the owner may look. One that cannot be made is told by the store.
+    with contextlib.suppress(OSError):
+        state.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = sqlite.SqliteStore.open(state)
     try:
         house = House(given, config, environment, settings, store)
     except BaseException:

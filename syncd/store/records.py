@@ -69,14 +69,18 @@ def load_known(db: Connection, sync: SyncName, records: Sequence[RecordId] | Non
 
 def load_linked(db: Connection, sync: SyncName) -> tuple[RecordId, ...]:
     """Known records that work was linked to when they were last planned, in order."""
-    rows = db.execute("SELECT record FROM record WHERE sync = :sync AND linked = 1 ORDER BY record", {"sync": sync})
+    rows = db.execute(
+        "SELECT record FROM record INDEXED BY record_linked WHERE sync = :sync AND linked = 1 ORDER BY record",
+        {"sync": sync},
+    )
     return tuple(RecordId(record) for (record,) in rows.fetchall())
 
 
 def load_waiting(db: Connection, sync: SyncName) -> tuple[RecordId, ...]:
     """Known records that are pending and whose plan was not carried out in full, in order; as the index `record_waiting`."""
     rows = db.execute(
-        "SELECT record FROM record WHERE sync = :sync AND state = 'pending' AND seen = '' ORDER BY record",
+        "SELECT record FROM record INDEXED BY record_waiting"
+        " WHERE sync = :sync AND state = 'pending' AND seen = '' ORDER BY record",
         {"sync": sync},
     )
     return tuple(RecordId(record) for (record,) in rows.fetchall())

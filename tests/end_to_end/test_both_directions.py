@@ -1,20 +1,6 @@
 """The main job in both directions, and that syncd's own writes lead to none (I09)."""
 
-import pytest
-
 from tests.end_to_end.running import House
-
-
-@pytest.fixture(scope="module")
-def under_work(house: House) -> tuple[str, str, int]:
-    """A record with an open draft: the record, its repository, the pull request's number."""
-    record = house.new_record("Saved searches")
-    house.wait_for(lambda: bool(house.branches(record)), "the branch is made")
-    house.in_bitbucket("push", repository="web", branch=house.branches(record)[0], commits=["Begin\n"], user="grace")
-    house.wait_for(lambda: bool(house.pull_requests(record)), "the draft is open")
-    house.wait_for(lambda: bool(house.cells(record).get("PR URL")), "the draft is linked")
-    house.settle()
-    return record, "web", int(house.pull_requests(record)[0]["id"])
 
 
 def test_a_feature_goes_from_the_decision_to_the_merge(house: House) -> None:
@@ -63,14 +49,11 @@ def test_a_feature_goes_from_the_decision_to_the_merge(house: House) -> None:
     assert [entry.path for service in (0, 1) for entry in house.calls(service) if entry.status == 429] == []
 
 
-def test_an_edit_on_the_side_that_is_not_the_owner_is_put_right_and_told(
-    house: House, under_work: tuple[str, str, int]
-) -> None:
-    record, slug, number = under_work
+def test_an_edit_on_the_side_that_is_not_the_owner_is_put_right_and_told(house: House) -> None:
+    record, (slug, number) = house.world.records["Rate limits"], house.world.pull_requests["Rate limits"]
+    title = house.pull_requests(record)[0]["title"]
     house.in_bitbucket("edit_pull_request", repository=slug, id=number, title="mine", user="grace")
-    house.wait_for(
-        lambda: house.pull_requests(record)[0]["title"] == f"[Airtable: {record}] Saved searches", "the title is back"
-    )
+    house.wait_for(lambda: house.pull_requests(record)[0]["title"] == title, "the title is back")
     house.edit(record, Status="Released")
     house.wait_for(lambda: house.cells(record)["Status"] == "In Progress", "the status is back")
     house.settle()
@@ -80,8 +63,8 @@ def test_an_edit_on_the_side_that_is_not_the_owner_is_put_right_and_told(
     assert ("Status", "Released") in lost
 
 
-def test_what_syncd_wrote_and_hears_back_leads_to_no_write(house: House, under_work: tuple[str, str, int]) -> None:
-    record, _, _ = under_work
+def test_what_syncd_wrote_and_hears_back_leads_to_no_write(house: House) -> None:
+    record = house.world.records["Rate limits"]
     house.settle()
     told, written = len(house.witnesses[1].sent), len(house.writes())
     house.edit(record, Details="With a header row.")

@@ -31,7 +31,7 @@ def brisk_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.mark.parametrize(
-    "fault", ["twice", *(pytest.param(name, marks=pytest.mark.slow) for name in ("late", "swapped")), "lost"]
+    "fault", ["twice", *(pytest.param(name, marks=pytest.mark.slow) for name in ("late", "swapped", "lost"))]
 )
 def test_the_end_is_the_same_however_deliveries_come(brisk_house: House, fault: str) -> None:
     house = brisk_house

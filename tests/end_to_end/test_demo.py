@@ -3,8 +3,11 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,29 +18,42 @@ ROW = re.compile(r"^ +run ([0-9a-f-]{36}) row +(\d+)  (airtable|bitbucket) +(.+?
 TITLE = re.compile(r"^\d+\. (.+)$", re.MULTILINE)
 
 
-def demo(seed: int, folder: Path) -> str:
-    """What the demo prints; it must end by itself, well."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "syncd", "demo", "--seed", str(seed), "--folder", str(folder)],
+@contextmanager
+def demo(seed: int, folder: Path) -> Iterator[str]:
+    """What the demo prints until its story ends; its daemon runs on meanwhile, as with `--keep`. Ctrl-C must end it well."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "syncd", "demo", "--keep", "--seed", str(seed), "--folder", str(folder)],
         cwd=shared.ROOT,
-        capture_output=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=100,
-        check=False,
     )
-    assert ended.returncode == 0, ended
-    return ended.stdout
+    assert process.stdout is not None
+    try:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("Ctrl-C"):
+                break
+        text = "".join(lines)
+        assert "Ctrl-C" in text, text
+        yield text
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        assert process.wait(30) == 0
+        assert "exit status 0" in rest
+    finally:
+        process.stdout.close()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def journal(folder: Path) -> list[dict[str, object]]:
-    """What `syncd journal` shows afterwards, without a daemon and without the services."""
+    """What `syncd journal` shows in another terminal."""
     ended = subprocess.run(
         [sys.executable, "-m", "syncd", "journal", "--json", "--limit", "1000", "--config", str(folder / "config")],
-        env={
-            **os.environ,
-            "STATE_DIRECTORY": str(folder / "state"),
-            **dict.fromkeys(("SYNCD_AIRTABLE_TOKEN", "SYNCD_BITBUCKET_TOKEN", "SYNCD_HOOK_SECRET"), "none"),
-        },
         capture_output=True,
         text=True,
         timeout=60,
@@ -62,8 +78,8 @@ def require_told_is_held(text: str, folder: Path) -> None:
 
 
 def test_every_row_that_the_demo_tells_is_in_the_journal(tmp_path: Path) -> None:
-    text = demo(1, tmp_path)
-    require_told_is_held(text, tmp_path)
+    with demo(1, tmp_path) as text:
+        require_told_is_held(text, tmp_path)
     assert "a new plan holds 0 writes and 0 actions" in text
     assert "state: ok" in text
     assert "requests that changed something so far: 0" in text
@@ -73,14 +89,16 @@ def test_every_row_that_the_demo_tells_is_in_the_journal(tmp_path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_seed_changes_names_order_and_faults(tmp_path: Path) -> None:
-    texts = {seed: demo(seed, tmp_path / str(seed)) for seed in (1, 2, 3)}
-    for seed, text in texts.items():
-        require_told_is_held(text, tmp_path / str(seed))
+    texts = {}
+    for seed in (1, 2, 3):
+        with demo(seed, tmp_path / str(seed)) as text:
+            require_told_is_held(text, tmp_path / str(seed))
+        texts[seed] = text
     names = {re.search(r'A product manager adds "(.+?)"', text)[1] for text in texts.values()}  # type: ignore[index]  # always told
     orders = {tuple(TITLE.findall(text)[5:8]) for text in texts.values()}
     builds = {re.search(r"the build says (\w+)", text)[1] for text in texts.values()}  # type: ignore[index]  # always told
     assert len(names) > 1
     assert len(orders) > 1
     assert len(builds) > 1
-    again = demo(2, tmp_path / "again")
-    assert TITLE.findall(again) == TITLE.findall(texts[2])
+    with demo(2, tmp_path / "again") as again:
+        assert TITLE.findall(again) == TITLE.findall(texts[2])

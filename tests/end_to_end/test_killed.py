@@ -34,6 +34,7 @@ def busy_house(tmp_path: Path) -> Iterator[House]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_few_kills_lose_nothing_and_double_nothing(busy_house: House) -> None:
     # Nothing is made here: a creation whose answer was lost is looked for during a minute before it is tried again.
     _prove(busy_house, kills=4, seed=11, features=0)

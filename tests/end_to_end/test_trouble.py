@@ -20,6 +20,7 @@ def calm_house(own_house: House) -> House:
     return own_house
 
 
+@pytest.mark.slow
 def test_one_record_of_ten_that_is_refused_is_parked_alone(own_house: House) -> None:
     house = own_house
     house.change_spec("floor", "1000")
@@ -136,7 +137,7 @@ def test_a_revoked_token_loses_nothing_and_the_status_says_so(calm_house: House,
 
 def test_a_repository_that_is_not_found_moves_no_status(calm_house: House) -> None:
     house = calm_house
-    record, (slug, number) = house.world.records["Audit log"], house.world.pull_requests["Audit log"]
+    record, (slug, _) = house.world.records["Audit log"], house.world.pull_requests["Audit log"]
     assert house.cells(record)["Status"] == "In Review"
     house.in_bitbucket("hide_repository", repository=slug)
     house.control.compare(None)

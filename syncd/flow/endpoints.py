@@ -5,11 +5,12 @@ One per Airtable base and one per listed Bitbucket repository. Without `public_u
 nobody and stores payloads; Bitbucket is polled. Ours are recognised by their exact URL, never by a description.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
-from syncd import log, ports
+from syncd import errors, log, ports
 from syncd.flow import changes, full_compare
 from syncd.flow.context import Context
 from syncd.model.change import Side
@@ -29,26 +30,67 @@ def path(provider: str, endpoint: EndpointId) -> str:
     return f"/hooks/{provider}/{endpoint}"
 
 
-def ensure(context: Context, now: datetime, secrets: Callable[[str], Sequence[str]]) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ensured:
+    """
+    What came of a look at the webhooks.
+
+    Args:
+        missed: something may have been missed, because a hook was made, or made again: compare in full.
+        problems: by base or repository (its slug), why its hook could not be seen to.
+    """
+
+    missed: bool
+    problems: Mapping[str, errors.SyncdError]
+
+    @property
+    def problem(self) -> errors.SyncdError | None:
+        """All problems as one error; None when there is none."""
+        if not self.problems:
+            return None
+        for error in self.problems.values():
+            if isinstance(error, errors.Throttled):
+                return error
+        subject, first = next(iter(self.problems.items()))
+        others = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        # Never as a lost credential, which is tried each minute: one place that stays forbidden is tried ever more rarely.
+        return errors.SyncdError(f"{subject}: {first.message}{others}", next_step=first.next_step)
+
+
+def ensure(
+    context: Context,
+    now: datetime,
+    secrets: Callable[[str], Sequence[str]],
+    only: Collection[str] | None = None,
+) -> Ensured:
     """
     See that every webhook of this sync's connections is there, ours, alive and set as the spec wants.
 
+    One base or repository that cannot be managed does not keep the others from theirs (reliability.md BB11, I22).
+
     Args:
-        secrets: the configured hook secrets of a repository (slug), the current one first.
-
-    Returns:
-        True when something may have been missed: a hook was made, or made again. Compare in full.
-
-    Raises:
-        ServiceError: a service could not be asked or refused; what was done so far is remembered.
+        secrets: the configured hook secrets of a repository (slug), the current one first. It may raise SpecError.
+        only: look at these alone, by the names in `Ensured.problems`; None: at all.
     """
+    missed = False
+    problems: dict[str, errors.SyncdError] = {}
     if context.switch.paused(None, None):
-        return False
-    missed = _ensure_airtable(context, now)
+        return Ensured(missed=False, problems={})
+    subjects: dict[str, Callable[[], bool]] = {context.sync.base: lambda: _ensure_airtable(context, now)}
     if context.rules.daemon.public_url:
         for repository in context.sync.repositories:
-            missed = _ensure_bitbucket(context, repository, now, secrets(repository.slug)) or missed
-    return missed
+            subjects[repository.slug] = partial(_ensure_bitbucket, context, repository, now, secrets)
+    for subject, look in subjects.items():
+        if only is not None and subject not in only:
+            continue
+        try:
+            missed = look() or missed
+        except errors.SpecError as error:
+            why = "; ".join(one.expected for one in error.problems)
+            problems[subject] = errors.UsageError(f"its webhook's secret: {why}", next_step="syncd check")
+        except errors.ServiceError as error:
+            problems[subject] = error
+    return Ensured(missed=missed, problems=problems)
 
 
 def of_airtable(context: Context) -> Endpoint | None:
@@ -121,11 +163,13 @@ def _keep_alive(context: Context, known: Endpoint, hook: ports.HookState, now: d
 # ------------------------------------------------------------------------------------------------------ Bitbucket
 
 
-def _ensure_bitbucket(context: Context, repository: Repository, now: datetime, secrets: Sequence[str]) -> bool:
-    source = source_of(context, repository.slug)
-    if source is None or context.switch.paused(context.name, Side.BITBUCKET):
+def _ensure_bitbucket(
+    context: Context, repository: Repository, now: datetime, secrets: Callable[[str], Sequence[str]]
+) -> bool:
+    events = source_of(context, repository.slug)
+    if events is None or context.switch.paused(context.name, Side.BITBUCKET):
         return False
-    events = source
+    secret = secrets(repository.slug)[0]
     prefix = context.rules.daemon.public_url + "/hooks/bitbucket/"
     known = next(
         (
@@ -141,9 +185,9 @@ def _ensure_bitbucket(context: Context, repository: Repository, now: datetime, s
         hook = next((one for one in own if one.url == prefix + known.id), None)
         if hook is not None:
             _remove_doubles(context, repository, own, keep=hook)
-            return _set_right(context, repository, known, hook, events, secrets[0])
+            return _set_right(context, repository, known, hook, events, secret)
         _log.warning("endpoint.lost", endpoint=known.id, provider="bitbucket", repository=repository.slug)
-        made = context.changelog.create_hook(repository, prefix + known.id, events, secrets[0])
+        made = context.changelog.create_hook(repository, prefix + known.id, events, secret)
         full_compare.forget(context, repository=repository.id)
         context.store.save_endpoint(replace(known, hook=made.hook), None)
         return True
@@ -151,14 +195,14 @@ def _ensure_bitbucket(context: Context, repository: Repository, now: datetime, s
         # A hook of an earlier state of ours: its URL names the endpoint, our secret makes it ours again.
         hook = own[0]
         _remove_doubles(context, repository, own, keep=hook)
-        context.changelog.send_hook(repository, hook.hook, hook.url, events, secrets[0])
+        context.changelog.send_hook(repository, hook.hook, hook.url, events, secret)
         id = EndpointId(hook.url.removeprefix(prefix))
         full_compare.forget(context, repository=repository.id)
         context.store.save_endpoint(_endpoint(context, repository, id, hook.hook, now), None)
         _log.info("endpoint.adopted", endpoint=id, provider="bitbucket", repository=repository.slug)
         return True
     id = context.ids.endpoint()
-    made = context.changelog.create_hook(repository, prefix + id, events, secrets[0])
+    made = context.changelog.create_hook(repository, prefix + id, events, secret)
     full_compare.forget(context, repository=repository.id)
     context.store.save_endpoint(_endpoint(context, repository, id, made.hook, now), None)
     _log.info("endpoint.created", endpoint=id, provider="bitbucket", repository=repository.slug)

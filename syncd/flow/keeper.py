@@ -43,6 +43,7 @@ class Keeper:
         self._pinged: set[EndpointId] = set()
         self._polled_at: dict[str, datetime] = {}
         self._checked_at: dict[SyncName, datetime] = {}
+        self._failed: dict[SyncName, frozenset[str]] = {}
         self.keeping: Mapping[SyncName, Effort] = {
             context.name: Effort(f"{context.name}: keeping the webhooks") for context in contexts
         }
@@ -79,19 +80,21 @@ class Keeper:
 
     def _keep_endpoints(self, context: Context) -> None:
         now, effort = context.clock.now(), self.keeping[context.name]
-        checked = self._checked_at.get(context.name)
+        checked, failed = self._checked_at.get(context.name), self._failed.get(context.name, frozenset())
         due = checked is None or not timedelta(0) <= now - checked < endpoints.CHECK_EVERY
-        if not due or not effort.may(now):
+        if not due and not (failed and effort.may(now)):
             return
-        try:
-            missed = endpoints.ensure(context, now, lambda slug: self._secrets(context, slug))
-        except errors.ServiceError as error:
-            effort.failed(error, context.clock.now(), context.ids.jitter())
-            return
-        effort.succeeded()
-        self._checked_at[context.name] = now
+        # Between two checks only what failed is tried again: every look is a request per repository.
+        found = endpoints.ensure(context, now, lambda slug: self._secrets(context, slug), None if due else failed)
         self._intake.refresh(self._repositories())
-        if missed:
+        self._failed[context.name] = frozenset(found.problems)
+        if due:
+            self._checked_at[context.name] = now
+        if found.problem is None:
+            effort.succeeded()
+        else:
+            effort.failed(found.problem, context.clock.now(), context.ids.jitter())
+        if found.missed:
             self._want_compare(context.name)
 
     def _repositories(self) -> list[RepositoryId]:

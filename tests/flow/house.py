@@ -204,7 +204,10 @@ class Lab:
         self.control = control.Control(
             contexts=lambda: [worker.context for worker in self.crew.workers],
             vital=lambda: self.house.vital(
-                [effort for worker in self.crew.workers for effort in worker.efforts],
+                [
+                    *(effort for worker in self.crew.workers for effort in worker.efforts),
+                    *self.crew.keeper.efforts,
+                ],
                 [worker.context for worker in self.crew.workers],
                 "",
                 "",

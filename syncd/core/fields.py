@@ -332,9 +332,11 @@ def agreed_after(write: Write, rules: SyncRules, answer: Record | PullRequest) -
     Returns:
         The value for `write.agrees`; None when the write brings about no agreement, or the answer cannot be read.
     """
-    key = write.agrees
-    if key is None:
-        return None
+    return None if write.agrees is None else agreed_by(write.agrees, rules, answer)
+
+
+def agreed_by(key: AgreedKey, rules: SyncRules, answer: Record | PullRequest) -> Value | None:
+    """The value under a key that a record or pull request brings about; None when it cannot be read."""
     rule = next((known for known in rules.fields if known.field.id == key.field), None)
     found: Value | Unknown | mapping.Unfit
     if isinstance(answer, PullRequest):

@@ -14,7 +14,7 @@ from typing import Any
 from syncd import errors, log, ports
 from syncd.core import action as actions
 from syncd.core import batch, fields, guard, retry
-from syncd.flow import effort
+from syncd.flow import effort, operation, recover
 from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.change import (
@@ -42,8 +42,6 @@ from syncd.model.work import PullRequest
 
 _log = log.logger("flow.apply")
 
-# An unclear outcome is looked up after these waits (reliability.md "Creates that survive crashes and lost replies").
-LOOK_AFTER = tuple(timedelta(seconds=seconds) for seconds in (1, 2, 5, 15, 60))
 # A pause that lasts is looked through again at least this often.
 PAUSED_AGAIN_MAX = timedelta(minutes=2)
 
@@ -200,17 +198,13 @@ class Run:
         for together in batch.of_airtable(plans, adoption=True):
             steps.append(self._cells_step(together, now))
         for update in batch.of_bitbucket(plans, adoption=True):
-            key, writes = update.pull_request, update.writes
-            request = {
-                "pull_request": [key.repository, key.number],
-                "wanted": _wanted(writes),
-                "records": sorted({write.record for write in writes}),
-            }
-            steps.append(Step(operation=self._operation(Side.BITBUCKET, "attributes", request, now), writes=writes))
+            request = operation.attributes_request(update.pull_request, update.writes)
+            sending = self._operation(Side.BITBUCKET, "attributes", request, now)
+            steps.append(Step(operation=sending, writes=update.writes))
         for action in (action for plan in plans for action in plan.actions):
             kind = "branch" if isinstance(action, CreateBranch) else "pull_request"
-            operation = self._operation(Side.BITBUCKET, kind, action_request(action), now)
-            steps.append(Step(operation=operation, action=action))
+            sending = self._operation(Side.BITBUCKET, kind, operation.action_request(action), now)
+            steps.append(Step(operation=sending, action=action))
         for step in steps:
             for record in step.records:
                 self._progress[record].waiting += 1
@@ -218,8 +212,8 @@ class Run:
 
     def _cells_step(self, together: batch.Batch, now: datetime) -> Step:
         writes = tuple(write for update in together for write in update.writes)
-        operation = self._operation(Side.AIRTABLE, "cells", _cells_request(writes), now)
-        return Step(operation=operation, writes=writes, together=together)
+        sending = self._operation(Side.AIRTABLE, "cells", operation.cells_request(writes), now)
+        return Step(operation=sending, writes=writes, together=together)
 
     def _operation(self, side: Side, kind: str, request: Mapping[str, Any], now: datetime) -> ports.Operation:
         return ports.Operation(
@@ -254,8 +248,8 @@ class Run:
             object=write.record if isinstance(target, Cell) else str(target.pull_request),
             field=target.field if isinstance(target, Cell) else target.name,
             place=write.what,
-            before=journal_value(write.before),
-            after=journal_value(write.after),
+            before=operation.dump(write.before),
+            after=operation.dump(write.after),
             owner=write.owner.value,
             rule=write.rule,
             reason=write.reason if len(write.path) < 3 else f"{write.reason} ({' → '.join(write.path)})",
@@ -276,7 +270,7 @@ class Run:
             field="",
             place="branch" if isinstance(action, CreateBranch) else "pull request",
             before="null",
-            after=journal_value(value.text(made)),
+            after=operation.dump(value.text(made)),
             owner="syncd",
             rule=action.rule,
             reason=action.reason,
@@ -287,8 +281,7 @@ class Run:
 
     def _send(self, step: Step) -> list[Step]:
         """Send one request and commit what came of it; the parts of a split batch come back to be sent next."""
-        operation, now = step.operation, self._context.clock.now()
-        self._context.store.save_sent([operation.id], now)
+        self._context.store.save_sent([step.operation.id], self._context.clock.now())
         self.tally.requests += 1
         try:
             self._do(step)
@@ -352,7 +345,7 @@ class Run:
         repository = self._context.repository(key.repository)
         update = ports.AttributeUpdate(
             pull_request=key,
-            expected={target.name: _raw(target.name, write.before) for write, target in targets},
+            expected={target.name: operation.raw_attribute(target.name, write.before) for write, target in targets},
             wanted=_wanted(step.writes),
         )
         answered = self._context.changelog.send_attributes(repository, update)
@@ -368,23 +361,20 @@ class Run:
 
     def _create_branch(self, step: Step, action: CreateBranch) -> None:
         repository = self._context.repository(action.repository)
-        # Looked for by record id, never by full name: a branch that a person made for the record is the record's branch.
-        found = self._context.changelog.fetch_branches(repository, holding=action.record)
-        if not found:
+        found = recover.find_branch(self._context, repository.id, action.record)
+        if found is None:
             start = action.start or self._context.changelog.fetch_repository(repository.id).main_branch
             if not start:
                 self._refuse(step, f"{repository.slug} is empty: it has no branch to start from")
                 return
-            found = (self._context.changelog.create_branch(repository, action.name, start),)
-        self._reread(action.repository, Dirt.BRANCH, found[0].name)
-        self._made(step, action, actions.object_of_branch(found[0].repository, found[0].name))
+            found = self._context.changelog.create_branch(repository, action.name, start)
+        self._reread(action.repository, Dirt.BRANCH, found.name)
+        self._made(step, action, actions.object_of_branch(found.repository, found.name))
 
     def _create_pull_request(self, step: Step, action: CreatePullRequest) -> None:
         repository = self._context.repository(action.repository)
-        found = self._context.changelog.fetch_pull_requests(repository, None, source=action.source)
-        if found:
-            pull_request = max(found, key=lambda one: one.created_on)
-        else:
+        pull_request = recover.find_pull_request(self._context, repository.id, action.source)
+        if pull_request is None:
             pull_request = self._context.changelog.create_pull_request(
                 repository,
                 source=action.source,
@@ -476,7 +466,7 @@ class Run:
         _log.warning("write.unclear", run_id=self._run, operation=step.operation.id, kind=step.operation.kind)
         if step.action is not None:
             self._progress[step.action.record].made.append(Made(rule=step.action.rule, object="", intended=True))
-        self._end(step, Result.UNKNOWN, error, again_at=self._context.clock.now() + LOOK_AFTER[0])
+        self._end(step, Result.UNKNOWN, error, again_at=self._context.clock.now() + recover.LOOK_AFTER[0])
 
     def _refuse(self, step: Step, error: str, said: str = "") -> None:
         """
@@ -581,11 +571,6 @@ def _places(step: Step) -> str:
     return ", ".join(dict.fromkeys(mapped or [write.what for write in step.writes]))
 
 
-def journal_value(found: Value | Unknown) -> str:
-    """A value as the journal keeps it: whole, or `"unknown"`."""
-    return '"unknown"' if isinstance(found, Unknown) else value.dump(found, whole=True)
-
-
 def show(found: Value | Unknown) -> str:
     """A value in a sentence for people, shortened."""
     if isinstance(found, Unknown):
@@ -597,48 +582,9 @@ def show(found: Value | Unknown) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "…")
 
 
-def action_request(action: Action) -> Mapping[str, Any]:
-    """What is needed to look whether an action was done, as JSON-ready values."""
-    request: dict[str, Any] = {"record": action.record, "rule": action.rule, "repository": action.repository}
-    if isinstance(action, CreateBranch):
-        return {**request, "name": action.name}
-    return {**request, "source": action.source, "destination": action.destination}
-
-
-def attribute_of(read: PullRequest, name: str) -> str | bool:
-    """A writable attribute of a pull request as the service holds it."""
-    match name:
-        case "title":
-            return read.title
-        case "description":
-            return read.description
-        case "destination_branch":
-            return read.destination_branch
-        case "draft":
-            return read.draft
-    raise KeyError(name)
-
-
 def _wanted(writes: Sequence[Write]) -> dict[str, str | bool]:
     found: dict[str, str | bool] = {}
     for write in writes:
         assert isinstance(write.target, Attribute)
-        found[write.target.name] = _raw(write.target.name, write.after)
+        found[write.target.name] = operation.raw_attribute(write.target.name, write.after)
     return found
-
-
-def _raw(name: str, wanted: Value | Unknown) -> str | bool:
-    """A value as a pull request's attribute takes it: text or truth. A draft that is none reads `NOTHING`."""
-    assert not isinstance(wanted, Unknown)  # an attribute that was not read is not planned
-    plain = value.plain(wanted)
-    if name == "draft":
-        return plain is True
-    return "" if plain is None else str(plain)
-
-
-def _cells_request(writes: Sequence[Write]) -> Mapping[str, Any]:
-    cells: dict[str, dict[str, str]] = {}
-    for write in writes:
-        assert isinstance(write.target, Cell)
-        cells.setdefault(write.record, {})[write.target.field] = value.dump(write.after)
-    return {"cells": cells}

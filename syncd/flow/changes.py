@@ -95,6 +95,10 @@ def _marks(contexts: tuple[Context, ...], page: Changes) -> dict[SyncName, tuple
     return marks
 
 
+# States of rows whose value was, or may have been, written: the payload may come before the look at a lost answer.
+WRITTEN = frozenset({"applied", "sent", "unknown"})
+
+
 def _edits(context: Context, page: Changes) -> list[tuple[SyncName, RecordId, FieldId, datetime]]:
     mapped = {rule.field.id for rule in context.sync.fields}
     return [
@@ -122,7 +126,7 @@ def _status_field(context: Context) -> set[FieldId]:
 
 def _tell_race(context: Context, change: CellChange) -> None:
     rows = context.store.load_journal(sync=context.name, record=change.record, limit=50, newest=True)
-    written = [row for row in rows if row.field == change.field and row.state == "applied"]
+    written = [row for row in rows if row.field == change.field and row.state in WRITTEN]
     if not written or change.previous is None:
         return
     closest = min(written, key=lambda row: abs((row.at - change.at).total_seconds()))

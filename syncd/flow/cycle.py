@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from syncd import errors, log, ports
 from syncd.core import guard, plan, retry
-from syncd.flow import apply, collect, digest, work
+from syncd.flow import apply, collect, digest, recover, work
 from syncd.flow.context import Context
 from syncd.model.change import AgreedKey, Kind, Plan, RecordPlan, RecordState
 from syncd.model.ids import RecordId
@@ -22,6 +22,8 @@ _log = log.logger("flow.cycle")
 CLAIM_MAX = 1000
 # A refused plan is looked at again at the soonest after this: what caused it may have been put right by hand.
 REFUSED_AGAIN = timedelta(minutes=1)
+# A look at what became of a lost answer marks its records at once; they are not asked for before that, or rarely.
+UNANSWERED_AGAIN = timedelta(seconds=15)
 # A record that a listing did not show is asked for directly; it is gone after this many complete listings without it.
 ABSENT_MIN = 2
 
@@ -91,6 +93,7 @@ def carry_out(
         accept_mass_change: a person lets this plan pass the guard.
         by: who wanted it, for the journal.
     """
+    keys = _looked_up(context, keys, now)
     collected = collect.collect(context, [key.record for key in keys], now, again=accepting)
     planned = make_plan(context, collected, now)
     by_record = {situation.record.id: situation for situation in collected.situations}
@@ -140,6 +143,15 @@ def carry_out(
     run = apply.Run(context, jobs, stop=stop, by=by)
     tally = run.carry_out()
     return Pass(claimed=len(keys), planned=planned, tally=tally, run=run.run, digest=plan_digest)
+
+
+def _looked_up(context: Context, keys: Sequence[ports.DirtyRecord], now: datetime) -> tuple[ports.DirtyRecord, ...]:
+    """The keys without those that wait for what became of a lost answer; the look marks them."""
+    unanswered = recover.unanswered(context)
+    waiting = [key for key in keys if key.record in unanswered]
+    if waiting:
+        context.store.release_records(waiting, now + UNANSWERED_AGAIN, failed=False)
+    return tuple(key for key in keys if key.record not in unanswered)
 
 
 def _settled(situation: Situation, planned: RecordPlan, sendable: RecordPlan) -> tuple[AgreedKey, ...]:

@@ -198,7 +198,7 @@ def read_repository(
         )
     context.store.save_repository(current)
     (view,) = context.store.load_repositories([repository.id])
-    since = None if view.listed_at is None else view.listed_at - OVERLAP
+    since = None if view.listed_at is None else _listed_until(context, current)
     reading = Reading(context, current, new_since=now - RECENT if view.listed_at is None else None)
     try:
         reading.pull_requests(context.changelog.fetch_pull_requests(current, since))
@@ -212,8 +212,27 @@ def read_repository(
         reading.save(now, ())
         raise
     changed = reading.save(now, marks, listed_at=now)
+    newest = max((one.updated_on for one in reading.read), default=None)
+    if newest is not None:
+        context.store.save_text(_until_key(current), newest.isoformat())
     set_trouble(context, current, "", now)
     return len(changed.get(context.name, ()))
+
+
+def _until_key(repository: Repository) -> str:
+    """Where the state keeps the newest update time that a listing of this repository showed."""
+    return f"listed-until:{repository.id}"
+
+
+def _listed_until(context: Context, repository: Repository) -> datetime | None:
+    """
+    From which update time on a listing is to be asked for; None: all of it.
+
+    By the service's own stamps: a bound from our clock would hide every later change once that clock had jumped ahead
+    (reliability.md I33, CL06). Of listings only: what a single read showed says nothing about the others.
+    """
+    until = context.store.load_text(_until_key(repository))
+    return datetime.fromisoformat(until) - OVERLAP if until else None
 
 
 class Reading:
@@ -263,9 +282,11 @@ class Reading:
             merged_on = changelog.fetch_merged_on(self._repository, number)
         done = replace(read, commit_records=records, merged_on=merged_on)
         self._link(done)
-        if self._wanted.builds and self._belongs(done) and not same_head and read.source_commit:
+        closed = known is not None and known.state == "OPEN" and over
+        # Once more at its end: from then on no compare asks for the builds of a head that moves no more.
+        if self._wanted.builds and self._belongs(done) and (closed or not same_head) and read.source_commit:
             self._read_builds(read.source_commit)
-        if known is not None and known.state == "OPEN" and read.state in FINAL_STATES:
+        if closed:
             self._recheck_branch(read.source_branch)
         return done
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from syncd import errors, log, ports
 from syncd.core import action as actions
-from syncd.core import fields
+from syncd.core import fields, link
 from syncd.flow import operation
 from syncd.flow.context import Context
 from syncd.model.change import Agreement
@@ -204,9 +204,14 @@ def find_branch(context: Context, repository: RepositoryId, record: RecordId) ->
 
 
 def find_pull_request(context: Context, repository: RepositoryId, source: str) -> PullRequest | None:
-    """The newest pull request from this branch, in any state."""
+    """
+    The newest pull request from this branch, in any state, into whichever branch.
+
+    A fork's branch may have the same name: its pull request is another person's work unless the spec lets forks link (BB23).
+    """
     found = context.changelog.fetch_pull_requests(context.repository(repository), None, source=source)
-    return max(found, key=lambda one: one.created_on, default=None)
+    own = [one for one in found if context.sync.link.forks or not link.is_fork(one)]
+    return max(own, key=lambda one: one.created_on, default=None)
 
 
 def _look_for(context: Context, one: ports.Operation) -> _Found:

@@ -1,6 +1,5 @@
 """The service did what it was asked and its answer was lost: syncd knows its own write when it finds it (I08, I12, AT04)."""
 
-from datetime import timedelta
 from pathlib import Path
 
 import pytest

@@ -115,8 +115,9 @@ class Control:
         Carry out what a plan shows, rules in adoption included, and accept them.
 
         Args:
-            plan_digest: the plan that the person saw; another one now is refused.
-            accept: "mass-change" lets the plan pass the guard.
+            plan_digest: the plan that the person saw; another one now is refused. Or the name that health gives to records
+                that are missing all at once: with `accept` they may go.
+            accept: "mass-change" lets the plan pass the guard, and what stands refused of missing records.
 
         Raises:
             Refused: the plan changed since it was shown, or the guard refuses it.
@@ -136,6 +137,12 @@ class Control:
                 raise errors.Refused(
                     f"{context.name} is paused: {paused}", next_step=f"syncd resume sync.{context.name}"
                 )
+            emptied = (context.store.load_text(full_compare.emptied_key(context.name)) or "").partition("\n")[0]
+            if emptied and accept_mass_change and plan_digest in {None, emptied}:
+                context.store.save_acceptance_once(context.name, emptied)
+                self._want_compare(context.name)
+                if plan_digest is not None:
+                    return _ran(context, "", apply.Tally())
             for repository in context.sync.repositories:
                 if problem := full_compare.compare_repository(context, repository.id, now):
                     raise errors.SyncdError(f"{problem}; nothing was applied", next_step="syncd status")
@@ -163,16 +170,7 @@ class Control:
                     largest=done.largest,
                 )
             context.store.save_accepted(context.name, context.sync.accepts(), self._clock.now())
-            tally = done.tally or apply.Tally()
-            return {
-                "run": done.run,
-                "sync": context.name,
-                "applied": tally.applied,
-                "refused": tally.refused,
-                "unknown": tally.unknown,
-                "retried": tally.retried,
-                "records": tally.records,
-            }
+            return _ran(context, done.run, done.tally or apply.Tally())
 
     def _same(self, context: Context, ids: Sequence[RecordId], plan_digest: str, now: datetime) -> None:
         collected = collect.collect(context, ids, now)
@@ -300,6 +298,18 @@ class Control:
             names = ", ".join(context.name for context in contexts)
             raise errors.UsageError(f"there is no sync {sync!r}; there is: {names}")
         return found
+
+
+def _ran(context: Context, run: str, tally: apply.Tally) -> dict[str, Any]:
+    return {
+        "run": run,
+        "sync": context.name,
+        "applied": tally.applied,
+        "refused": tally.refused,
+        "unknown": tally.unknown,
+        "retried": tally.retried,
+        "records": tally.records,
+    }
 
 
 def render(

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from syncd import errors, log, ports
 from syncd.core import guard, plan, retry
-from syncd.flow import apply, collect, digest, recover, work
+from syncd.flow import apply, collect, digest, full_compare, recover, work
 from syncd.flow.context import Context
 from syncd.model.change import AgreedKey, Kind, Plan, RecordPlan, RecordState
 from syncd.model.ids import RecordId
@@ -24,8 +24,6 @@ CLAIM_MAX = 1000
 REFUSED_AGAIN = timedelta(minutes=1)
 # A look at what became of a lost answer marks its records at once; they are not asked for before that, or rarely.
 UNANSWERED_AGAIN = timedelta(seconds=15)
-# A record that a listing did not show is asked for directly; it is gone after this many complete listings without it.
-ABSENT_MIN = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,13 +277,18 @@ def _gone(
     """A record that was asked for and is not there: unknown ids are forgotten, known ones only when it is proved."""
     commits = []
     rows = context.store.load_known(context.name, missing) if missing else {}
+    emptied = missing and context.store.load_text(full_compare.emptied_key(context.name))
     for record in missing:
         mark = marks[record].mark if record in marks else None
         row = rows.get(record)
         if row is None:
             commits.append(ports.RecordCommit(record=record, done=mark, state=RecordState.OK.value, gone=True))
             continue
-        proved = row.absent >= ABSENT_MIN and context.catalogue.fetch_is_gone(context.sync.table, record)
+        proved = (
+            not emptied
+            and row.absent >= full_compare.ABSENT_MIN
+            and context.catalogue.fetch_is_gone(context.sync.table, record)
+        )
         note = "" if proved else "not found in Airtable; its links are kept until two complete listings say so"
         commits.append(
             ports.RecordCommit(

@@ -4,7 +4,8 @@ The guarantee: read both sides completely and mark whatever differs from what is
 A repository that cannot be read is marked as such and tried again; it never makes the others wait.
 """
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,9 +15,12 @@ from syncd.core import guard, retry
 from syncd.flow import collect, work
 from syncd.flow.context import Context
 from syncd.model.event import Dirt, DirtyWork
-from syncd.model.ids import BaseId, RepositoryId, SyncName
+from syncd.model.ids import BaseId, RecordId, RepositoryId, SyncName
 
 _log = log.logger("flow.full_compare")
+
+# A record that a listing did not show is asked for directly; it is gone after this many complete listings without it.
+ABSENT_MIN = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,11 @@ class Compared:
 def due_key(sync: SyncName) -> str:
     """Where the state keeps when the sync was last compared completely."""
     return f"compared:{sync}"
+
+
+def emptied_key(sync: SyncName) -> str:
+    """Where the state keeps that too many records are missing at once: a name for exactly those, and why, in lines."""
+    return f"emptied:{sync}"
 
 
 def forget(context: Context, base: BaseId | None = None, repository: RepositoryId | None = None) -> None:
@@ -68,7 +77,6 @@ def compare(context: Context, now: datetime, stop: Callable[[], str]) -> Compare
 
     Raises:
         ServiceError: Airtable could not be read; nothing was believed missing and the compare counts as not done.
-        Refused: the table suddenly lacks so many records that the listing is not believed.
     """
     unread = []
     for repository in context.sync.repositories:
@@ -137,13 +145,33 @@ def compare_table(context: Context, now: datetime) -> tuple[int, int]:
             found = context.catalogue.fetch_records(sync.table, sync.view, context.fields(), chunk)
             listed.update((id, seen(record)) for id, record in found.items())
         missing = [record for record in missing if record not in listed]
-    refused = guard.emptied_side(len(known), len(known) - len(missing), "records", sync.guard)
-    if refused:
-        raise errors.Refused(refused, next_step="look at the table and the token's rights, then: syncd status")
     store.save_absent(context.name, missing, sorted(id for id, row in known.items() if row.absent and id in listed))
     differing = [id for id, now_seen in listed.items() if (row := known.get(id)) is None or row.seen != now_seen]
     lane = ports.Lane.COMPARE if known else ports.Lane.BACKFILL
-    marked = sorted({*differing, *missing})
+    marked = sorted({*differing, *(missing if _may_go(context, known, missing) else ())})
     if marked:
         store.mark_records(context.name, marked, lane, now, now)
     return len(listed), len(marked)
+
+
+def _may_go(context: Context, known: Mapping[RecordId, ports.KnownRecord], missing: Sequence[RecordId]) -> bool:
+    """
+    Whether the missing records may be looked for and forgotten. Where too many are missing at once a person must say so.
+
+    Until then they are kept, and everything else goes on: an emptied listing is no reason to stop comparing.
+    """
+    store, key = context.store, emptied_key(context.name)
+    before = store.load_text(key) or ""
+    refused = guard.emptied_side(len(known), len(known) - len(missing), "records", context.sync.guard)
+    if refused:
+        name = hashlib.sha256("\n".join(missing).encode()).hexdigest()[:12]
+        # An acceptance waits for the last listing that it takes to prove them gone; then it is used up.
+        proved = all(known[record].absent + 1 >= ABSENT_MIN for record in missing)
+        if not (proved and store.take_acceptance_once(context.name, name)):
+            if before.partition("\n")[0] != name:
+                _log.warning("plan.refused", sync=context.name, reason=refused, plan=name)
+            store.save_text(key, f"{name}\n{refused}")
+            return False
+    if before:
+        store.save_text(key, "")
+    return True

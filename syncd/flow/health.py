@@ -90,7 +90,12 @@ def _sync(context: Context, vital: Vital) -> dict[str, Any]:
     oldest = store.counts(context.name).oldest_dirty
     accepted = store.load_accepted(context.name)
     repair = (vital.repair_times or {}).get(context.name)
-    refused = store.load_text(cycle.refused_key(context)) or ""
+    refused = [
+        (plan, f"{reason}; look, then: syncd apply {plan} --accept mass-change")
+        for key in (cycle.refused_key(context), full_compare.emptied_key(context.name))
+        for plan, _, reason in [(store.load_text(key) or "").partition("\n")]
+        if plan
+    ]
     return {
         "adoption": not context.sync.accepts() <= accepted,
         "records": sum(count for state, count in states.items() if state != "linked"),
@@ -106,8 +111,8 @@ def _sync(context: Context, vital: Vital) -> dict[str, Any]:
         "last_run": (runs[0].ended_at or runs[0].started_at).isoformat() if runs else None,
         "lag_seconds": max(0.0, (now - oldest).total_seconds()) if oldest is not None else 0.0,
         "repair_time_seconds": repair.total_seconds() if repair is not None else None,
-        "refused": refused.partition("\n")[2],
-        "refused_plan": refused.partition("\n")[0],
+        "refused": "; ".join(told for _, told in refused),
+        "refused_plan": refused[0][0] if refused else "",
     }
 
 

@@ -13,6 +13,7 @@ Every exception of syncd, one tree. A class is what a caller does differently; e
         ├── Gone                        404 or 410: missing or invisible, which cannot be told apart
         ├── Rejected                    this request is refused, and will be again (400, 409, 422)
         ├── Unreachable                 it was not done: nothing was sent, or the answer says so
+        ├── Paused                      a person holds the kill switch: nothing was sent
         └── Unclear                     it may have been done: look before doing anything
 """
 
@@ -143,6 +144,10 @@ class Rejected(ServiceError):
 
 class Unreachable(ServiceError):
     """Not done: no connection, or a read that failed. May be tried again with backoff."""
+
+
+class Paused(ServiceError):
+    """A changing request was about to leave while the kill switch is on: nothing was sent. Try when it is off."""
 
 
 class Unclear(ServiceError):

@@ -4,6 +4,7 @@ The one HTTP session that both services' libraries speak through: host, time-out
 What it holds (reference/reliability.md AT01-AT07, AT11-AT13, BB01-BB08, BB13, NE01-NE05):
 
 - nothing leaves for another host than the connection's, and nothing but a read follows a redirect;
+- nothing changing leaves while the kill switch is on: it is asked last, after every wait (I20);
 - nothing is sent before the gate was charged, and nothing is ever sent twice: neither here nor below;
 - every answer ends as a 2xx with readable JSON or as one `errors.ServiceError`; a changing request whose outcome is
   not certain ends as `Unclear`, whatever went wrong;
@@ -32,7 +33,7 @@ READ_TIMEOUT_S = 30.0
 # Checked at every piece of an answer, so the longest exchange is this plus one read time-out.
 DEADLINE_S = 60.0
 BODY_BYTES_MAX = 32 * 1024 * 1024
-# The gate's longest wait inside a request. Below two seconds, because the kill switch is looked at before that wait (I20).
+# The gate's longest wait inside a request; a longer one goes back to the queue.
 PACE_MAX_S = 1.0
 REDIRECTS_MAX = 3
 # Silence after a 429 of which the gate says nothing better (reference/airtable.md 8.1).
@@ -49,11 +50,18 @@ _PORTS = {"http": 80, "https": 443}
 Explain = Callable[[int, Any], tuple[str, str]]
 # (method, path) → whether it only reads; some reads are POSTs.
 Reads = Callable[[str, str], bool]
+# Why changing requests may not leave now; "" when they may.
+Paused = Callable[[], str]
 
 
 def reads_by_method(method: str, path: str) -> bool:  # noqa: ARG001 - one of the forms of `Reads`
     """The plain rule: GET, HEAD and OPTIONS read, everything else changes something."""
     return method in _READING_METHODS
+
+
+def never_paused() -> str:
+    """For what no kill switch holds: tests and tools that only read."""
+    return ""
 
 
 def open_session(
@@ -65,6 +73,7 @@ def open_session(
     explain: Explain,
     user_agent: str,
     reads: Reads = reads_by_method,
+    paused: Paused = never_paused,
     adapter: BaseAdapter | None = None,
 ) -> "GuardedSession":
     """
@@ -76,13 +85,20 @@ def open_session(
         gate: the credential's budgets.
         explain: finds code and text in the service's error bodies.
         reads: which requests change nothing.
+        paused: the kill switch, asked directly before each changing request leaves.
         adapter: stands in for the network; None is the real one.
 
     Raises:
         ValueError: `base_url` is no http(s) address, or holds a credential.
     """
     session = GuardedSession(
-        service=service, home=_origin(base_url), gate=gate, clock=clock, explain=explain, reads=reads
+        service=service,
+        home=_origin(base_url),
+        gate=gate,
+        clock=clock,
+        explain=explain,
+        reads=reads,
+        paused=paused,
     )
     mounted = HTTPAdapter(max_retries=0) if adapter is None else adapter
     session.mount("https://", mounted)
@@ -122,6 +138,7 @@ class GuardedSession(requests.Session):
         clock: ports.Clock,
         explain: Explain,
         reads: Reads,
+        paused: Paused,
     ) -> None:
         """Keep them, and turn off everything that the environment or an answer could add."""
         super().__init__()
@@ -131,6 +148,7 @@ class GuardedSession(requests.Session):
         self.clock = clock
         self.explain = explain
         self.reads = reads
+        self.paused = paused
         # A .netrc entry would replace the credential (reference/airtable.md 9.2).
         self.trust_env = False
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -194,6 +212,14 @@ class GuardedSession(requests.Session):
     def _exchange(self, request: requests.PreparedRequest, call: _Call) -> requests.Response:
         """One request and its answer: a 2xx, or a redirect of a read."""
         self.gate.charge(changing=call.changing)
+        if call.changing and (reason := self.paused()):
+            raise errors.Paused(
+                f"paused: {reason}; nothing was sent",
+                service=self.service,
+                request=call.text,
+                code="PAUSED",
+                next_step="syncd resume",
+            )
         deadline_s = self.clock.monotonic_s() + DEADLINE_S
         failure: Exception | None = None
         try:

@@ -30,6 +30,7 @@ from syncd.bitbucket import side as bitbucket_side
 from syncd.core import budget
 from syncd.flow import context as contexts
 from syncd.flow import control, health, intake, keeper, ledger, worker
+from syncd.model.change import Side
 from syncd.model.event import Delivery, Endpoint, Event
 from syncd.model.ids import EndpointId, OperationId, RunId, SyncName
 from syncd.settings import Settings
@@ -172,10 +173,10 @@ class House:
     def _resolve(self, spec: load.Spec) -> rules.Rules:
         tables = {}
         for name, connection in connections.airtable(spec).items():
-            tables[name] = self._catalogue(spec, connection).fetch_tables()
+            tables[name] = self._catalogue(spec, connection, None).fetch_tables()
         repositories = {}
         for name, bitbucket in connections.bitbucket(spec).items():
-            repositories[name] = self._changelog(spec, bitbucket).fetch_repositories()
+            repositories[name] = self._changelog(spec, bitbucket, None).fetch_repositories()
         # A secret that is missing is told now, with its place, and not when the first delivery needs it (SP10).
         for bitbucket in connections.bitbucket(spec).values():
             for one in (one for source in bitbucket.sources for one in source.secrets):
@@ -202,7 +203,9 @@ class House:
         """A secret's text, read now. Raises SpecError."""
         return secrets.read(secret, self.outside.environment, spec.folder).text
 
-    def _catalogue(self, spec: load.Spec, connection: rules.AirtableConnection) -> ports.Catalogue:
+    def _catalogue(
+        self, spec: load.Spec, connection: rules.AirtableConnection, sync: SyncName | None
+    ) -> ports.Catalogue:
         token = self.secret(spec, connection.token)
         return airtable_side.open_side(
             base_url=connection.url,
@@ -211,10 +214,13 @@ class House:
             gate=self.ledger.gate("airtable", airtable_budgets(connection, token)),
             clock=self.outside.clock,
             user_agent=USER_AGENT,
+            paused=lambda: self.switch.paused(sync, Side.AIRTABLE),
             adapter=self._adapter("airtable"),
         )
 
-    def _changelog(self, spec: load.Spec, connection: rules.BitbucketConnection) -> ports.ChangeLog:
+    def _changelog(
+        self, spec: load.Spec, connection: rules.BitbucketConnection, sync: SyncName | None
+    ) -> ports.ChangeLog:
         return bitbucket_side.open_side(
             base_url=connection.url,
             workspace=connection.workspace,
@@ -222,6 +228,7 @@ class House:
             gate=self.ledger.gate("bitbucket", [bitbucket_budget(connection)]),
             clock=self.outside.clock,
             user_agent=USER_AGENT,
+            paused=lambda: self.switch.paused(sync, Side.BITBUCKET),
             adapter=self._adapter("bitbucket"),
         )
 
@@ -235,8 +242,8 @@ class House:
             rules=self.rules,
             sync=sync,
             store=self.store,
-            catalogue=self._catalogue(self._spec, self.rules.airtable[sync.airtable]),
-            changelog=self._changelog(self._spec, self.rules.bitbucket[sync.bitbucket]),
+            catalogue=self._catalogue(self._spec, self.rules.airtable[sync.airtable], sync.name),
+            changelog=self._changelog(self._spec, self.rules.bitbucket[sync.bitbucket], sync.name),
             clock=self.outside.clock,
             ids=self.outside.ids,
             switch=self.switch,

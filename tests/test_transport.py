@@ -32,7 +32,12 @@ def explain(status: int, body: Any) -> tuple[str, str]:
 
 
 def open_to(
-    url: str, *, clock: HandClock | None = None, gate: NotingGate | None = None, adapter: BaseAdapter | None = None
+    url: str,
+    *,
+    clock: HandClock | None = None,
+    gate: NotingGate | None = None,
+    paused: transport.Paused = transport.never_paused,
+    adapter: BaseAdapter | None = None,
 ) -> transport.GuardedSession:
     ticking = clock or HandClock()
     session = transport.open_session(
@@ -43,6 +48,7 @@ def open_to(
         explain=explain,
         user_agent="syncd-test",
         reads=lambda method, path: method == "GET" or path.endswith("/listRecords"),
+        paused=paused,
         adapter=adapter,
     )
     session.headers["Authorization"] = f"Bearer {TOKEN}"
@@ -390,6 +396,29 @@ def test_a_change_follows_no_redirect(status: int) -> None:
 def test_a_change_that_is_answered_elsewhere_is_unclear() -> None:
     with RawServer(says("", 303, Location="/v0/other")) as server, pytest.raises(errors.Unclear):
         change(open_to(server.url), server.url)
+
+
+# ------------------------------------------------------------------------------------------------------- kill switch
+
+
+def test_the_switch_is_asked_after_the_last_wait_and_holds_only_changes() -> None:
+    clock = HandClock()
+    gate = NotingGate(clock)
+    asked: list[int] = []
+
+    def paused() -> str:
+        asked.append(len(gate.charged))
+        return "stop"
+
+    with RawServer(says("{}")) as server:
+        session = open_to(server.url, clock=clock, gate=gate, paused=paused)
+        with pytest.raises(errors.Paused) as caught:
+            change(session, server.url)
+        assert asked == [1], "it is asked when the gate has let the request through"
+        assert server.requests == []
+        read(session, server.url)
+        assert asked == [1]
+    assert caught.value.message == "paused: stop; nothing was sent"
 
 
 # ------------------------------------------------------------------------------------------------------- credentials

@@ -34,6 +34,7 @@ def open_side(
     gate: ports.Gate,
     clock: ports.Clock,
     user_agent: str,
+    paused: transport.Paused = transport.never_paused,
     adapter: BaseAdapter | None = None,
 ) -> "AirtableSide":
     """
@@ -42,6 +43,7 @@ def open_side(
     Args:
         base_url: the API root without `/v0`, e.g. `https://api.airtable.com`.
         gate: the credential's and the base's budgets.
+        paused: the kill switch of this side.
         adapter: stands in for the network; None is the real one.
 
     Raises:
@@ -55,6 +57,7 @@ def open_side(
         explain=translate.explain,
         user_agent=user_agent,
         reads=client.reads,
+        paused=paused,
         adapter=adapter,
     )
     return AirtableSide(Client(session, base_url=base_url, base=base, token=token), base)

@@ -26,6 +26,7 @@ def open_side(
     gate: ports.Gate,
     clock: ports.Clock,
     user_agent: str,
+    paused: transport.Paused = transport.never_paused,
     adapter: BaseAdapter | None = None,
 ) -> "BitbucketSide":
     """
@@ -35,6 +36,7 @@ def open_side(
         base_url: the API root, e.g. `https://api.bitbucket.org/2.0`.
         workspace: slug or UUID.
         gate: the credential's budgets.
+        paused: the kill switch of this side.
         adapter: stands in for the network; None is the real one.
 
     Raises:
@@ -50,6 +52,7 @@ def open_side(
             explain=translate.explain,
             user_agent=user_agent,
             reads=reads,
+            paused=paused,
             adapter=adapter,
         )
 

@@ -287,6 +287,8 @@ class Run:
             self._do(step)
         except errors.Throttled as error:
             self._end(step, Result.RETRY, error.message, again_at=error.retry_at, failed=False)
+        except errors.Paused as error:
+            self._end(step, Result.RETRY, error.message, again_at=self._paused_until(step), failed=True)
         except errors.Unclear as error:
             self._unclear(step, error.message)
         except errors.Rejected as error:

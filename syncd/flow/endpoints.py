@@ -38,10 +38,12 @@ class Ensured:
     Args:
         missed: something may have been missed, because a hook was made, or made again: compare in full.
         problems: by base or repository (its slug), why its hook could not be seen to.
+        later: those that the kill switch holds: seen to when it is off. That is no trouble.
     """
 
     missed: bool
     problems: Mapping[str, errors.SyncdError]
+    later: frozenset[str] = frozenset()
 
     @property
     def problem(self) -> errors.SyncdError | None:
@@ -70,27 +72,34 @@ def ensure(
 
     Args:
         secrets: the configured hook secrets of a repository (slug), the current one first. It may raise SpecError.
-        only: look at these alone, by the names in `Ensured.problems`; None: at all.
+        only: look at these alone, by the names in `Ensured.problems` and `Ensured.later`; None: at all.
     """
     missed = False
     problems: dict[str, errors.SyncdError] = {}
-    if context.switch.paused(None, None):
-        return Ensured(missed=False, problems={})
-    subjects: dict[str, Callable[[], bool]] = {context.sync.base: lambda: _ensure_airtable(context, now)}
+    later: set[str] = set()
+    subjects: dict[str, tuple[Side, Callable[[], bool]]] = {
+        context.sync.base: (Side.AIRTABLE, lambda: _ensure_airtable(context, now))
+    }
     if context.rules.daemon.public_url:
         for repository in context.sync.repositories:
-            subjects[repository.slug] = partial(_ensure_bitbucket, context, repository, now, secrets)
-    for subject, look in subjects.items():
+            look = partial(_ensure_bitbucket, context, repository, now, secrets)
+            subjects[repository.slug] = (Side.BITBUCKET, look)
+    for subject, (side, see_to) in subjects.items():
         if only is not None and subject not in only:
             continue
+        if context.switch.paused(context.name, side):
+            later.add(subject)
+            continue
         try:
-            missed = look() or missed
+            missed = see_to() or missed
+        except errors.Paused:
+            later.add(subject)
         except errors.SpecError as error:
             why = "; ".join(one.expected for one in error.problems)
             problems[subject] = errors.UsageError(f"its webhook's secret: {why}", next_step="syncd check")
         except errors.ServiceError as error:
             problems[subject] = error
-    return Ensured(missed=missed, problems=problems)
+    return Ensured(missed=missed, problems=problems, later=frozenset(later))
 
 
 def of_airtable(context: Context) -> Endpoint | None:
@@ -167,7 +176,7 @@ def _ensure_bitbucket(
     context: Context, repository: Repository, now: datetime, secrets: Callable[[str], Sequence[str]]
 ) -> bool:
     events = source_of(context, repository.slug)
-    if events is None or context.switch.paused(context.name, Side.BITBUCKET):
+    if events is None:
         return False
     secret = secrets(repository.slug)[0]
     prefix = context.rules.daemon.public_url + "/hooks/bitbucket/"

@@ -87,7 +87,7 @@ class Keeper:
         # Between two checks only what failed is tried again: every look is a request per repository.
         found = endpoints.ensure(context, now, lambda slug: self._secrets(context, slug), None if due else failed)
         self._intake.refresh(self._repositories())
-        self._failed[context.name] = frozenset(found.problems)
+        self._failed[context.name] = frozenset(found.problems) | found.later
         if due:
             self._checked_at[context.name] = now
         if found.problem is None:

@@ -27,6 +27,7 @@ from syncd.sandbox.wire import Delivery, LogEntry, Request, Response
 from tests import shared
 
 RUN_COLUMN = "Sync run"
+CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +46,17 @@ class Witness:
         self.log: list[LogEntry] = inner.log
         self.sent: list[Sent] = []
         self.under_way = 0
+        self.slowness: Callable[[], tuple[float, float]] | None = None
 
     def handle(self, request: Request, now: datetime) -> Response:
-        """Pass it on."""
-        return self.inner.handle(request, now)
+        """Pass it on; with `slowness`, so many seconds before and after a change is made."""
+        if self.slowness is None or request.method not in CHANGING:
+            return self.inner.handle(request, now)
+        before, after = self.slowness()
+        Event().wait(before)
+        answer = self.inner.handle(request, now)
+        Event().wait(after)
+        return answer
 
     def due(self, now: datetime) -> tuple[Delivery, ...]:
         """Pass it on, and count what leaves."""
@@ -321,8 +329,7 @@ class House(stages.Stage):
 
 def is_write(entry: LogEntry) -> bool:
     """Whether a log entry is a request of the daemon that was to change something beside webhooks."""
-    telling = entry.method in {"POST", "PUT", "PATCH", "DELETE"}
-    return telling and not entry.path.endswith("/listRecords") and "hooks" not in entry.path
+    return entry.method in CHANGING and not entry.path.endswith("/listRecords") and "hooks" not in entry.path
 
 
 def signed(body: bytes, secret: str = worlds.HOOK_SECRET) -> str:

@@ -402,12 +402,14 @@ class RepositoryView:
         listed_at: start of its last complete listing; None: never.
         trouble: why it could not be read the last time; "" when it could.
         unread: dirty marks that were not read yet.
+        parked: why single objects cannot be read; whoever else has work there need not wait for them.
     """
 
     repository: Repository
     listed_at: datetime | None = None
     trouble: str = ""
     unread: int = 0
+    parked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -427,7 +429,12 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkedWork:
-    """The mirror's work for one record: what is linked by evidence or remembered, not older than the repositories' views."""
+    """
+    The mirror's work for one record: what is linked by evidence or remembered, not older than the repositories' views.
+
+    Args:
+        unread: why some of it cannot be read: its lists are not known to be complete; "" when all of it can.
+    """
 
     branches: tuple[Branch, ...] = ()
     pull_requests: tuple[PullRequest, ...] = ()
@@ -435,6 +442,7 @@ class LinkedWork:
     builds: tuple[Build, ...] = ()
     deployments: tuple[Deployment, ...] = ()
     records_of: Mapping[PullRequestKey, tuple[RecordId, ...]] = field(default_factory=dict)
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -649,6 +657,16 @@ class Store(Protocol):
         self, marks: Sequence[DirtyWorkMark], not_before: datetime, *, failed: bool, error: str = ""
     ) -> None:
         """Likewise for work."""
+
+    def save_parked_work(self, mark: DirtyWorkMark, again_at: datetime, error: str, marking: Marking) -> None:
+        """
+        Give a mark up whose object alone cannot be read: it is no longer unread, but what it belongs to is not complete.
+
+        Args:
+            again_at: looked at again then; earlier when it is marked anew.
+            error: why, with the object's name.
+            marking: makes the records dirty that the object belongs to, and those that wait.
+        """
 
     def free_claims(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> None:
         """Give back whatever this sync's worker claimed and did not finish: it ended in the middle, as after a restart."""

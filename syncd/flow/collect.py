@@ -85,7 +85,7 @@ def collect(context: Context, ids: Sequence[RecordId], now: datetime, *, again: 
                 commits=own.commits,
                 builds=own.builds,
                 deployments=own.deployments,
-                incomplete=unknown,
+                incomplete=unknown or work.unread_of(own),
             ),
             now=now,
             records_of=own.records_of,

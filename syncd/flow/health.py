@@ -136,7 +136,8 @@ def _reasons(vital: Vital, counts: ports.QueueCounts, endpoints: Sequence[Endpoi
         reasons.append(f"{counts.dirty} record(s) wait, the oldest for {minutes} minutes")
     for context in vital.contexts:
         reasons.extend(_stale(context, vital))
-        reasons.extend(f"{context.name}: {view.trouble}" for view in _troubled(context))
+        for view in context.store.load_repositories(context.repository_ids):
+            reasons.extend(f"{context.name}: {reason}" for reason in (view.trouble, *view.parked) if reason)
         reasons.extend(_hooks(context, vital, endpoints))
     return reasons
 
@@ -148,10 +149,6 @@ def _stale(context: Context, vital: Vital) -> Iterable[str]:
         yield f"{context.name}: both sides were not compared in full yet"
     elif vital.now - compared > 2 * repair + context.rules.daemon.compare_every:
         yield f"{context.name}: the last full compare was at {compared.isoformat(timespec='seconds')}"
-
-
-def _troubled(context: Context) -> Iterable[ports.RepositoryView]:
-    return (view for view in context.store.load_repositories(context.repository_ids) if view.trouble)
 
 
 def _hooks(context: Context, vital: Vital, endpoints: Sequence[Endpoint]) -> Iterable[str]:

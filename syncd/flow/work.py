@@ -5,13 +5,13 @@ Every value comes from a read over REST; a repository that cannot be read makes 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from syncd import errors, log, ports
 from syncd.core import link, retry
 from syncd.flow.context import Context
-from syncd.model.event import Dirt
+from syncd.model.event import Dirt, DirtyWork
 from syncd.model.ids import RecordId, RepositoryId, SyncName
 from syncd.model.schema import Repository
 from syncd.model.work import Branch, Build, Commit, Deployment, List, PullRequest
@@ -30,6 +30,8 @@ FINAL_STATES = frozenset({"MERGED", "DECLINED", "SUPERSEDED"})
 # Of what a first listing shows and nothing links by its name, only what moved so lately is asked for its commits: a call for
 # each of a thousand forgotten branches and merged pull requests would use up the hour again and again.
 RECENT = timedelta(days=30)
+# Builds last: they are read of the heads that pull requests have by then.
+_ORDER = (Dirt.REPOSITORY, Dirt.PULL_REQUEST, Dirt.BRANCH, Dirt.COMMIT)
 # Of deployments: their state still changes.
 UNFINISHED = frozenset({"UNDEPLOYED", "IN_PROGRESS"})
 
@@ -128,30 +130,106 @@ def _refresh_repository(
     if any(mark.work.dirt is Dirt.REPOSITORY for mark in marks):
         read_repository(context, repository, now, marks, thorough=False)
         return
-    numbers = sorted({int(mark.work.name) for mark in marks if mark.work.dirt is Dirt.PULL_REQUEST})
-    branches = sorted({mark.work.name for mark in marks if mark.work.dirt is Dirt.BRANCH})
-    commits = sorted({mark.work.name for mark in marks if mark.work.dirt is Dirt.COMMIT})
     reading = Reading(context, repository)
-    reading.pull_requests(_fetch_pull_requests(context, repository, numbers, marks))
-    reading.branches([(name, context.changelog.fetch_branch(repository, name)) for name in branches])
-    reading.builds_of(commits)
-    stale = _stale(marks, reading)
-    reading.save(now, [mark for mark in marks if mark not in stale])
+    read = _read_marks(context, reading, repository, marks)
+    stale = _stale(read.through, reading)
+    reading.save(now, [mark for mark in read.through if mark not in stale])
     for attempts in sorted({mark.attempts for mark in stale}):
         again = [mark for mark in stale if mark.attempts == attempts]
         context.store.release_work(again, now + LOOK_AGAIN[attempts], failed=True)
+    for mark, error in read.failed:
+        _put_off(context, repository, mark, error, now)
+    if read.throttled is not None:
+        context.store.release_work(read.rest, read.throttled.retry_at, failed=False)
     set_trouble(context, repository, "", now)
 
 
-def _fetch_pull_requests(
-    context: Context, repository: Repository, numbers: Sequence[int], marks: Sequence[ports.DirtyWorkMark]
-) -> list[PullRequest]:
-    if len(numbers) <= SINGLE_READS_MAX:
-        return [context.changelog.fetch_pull_request(repository, number) for number in numbers]
+@dataclass(slots=True)
+class _Read:
+    """What became of marks: answered; failed on an object of their own; not reached when a budget ran out."""
+
+    through: list[ports.DirtyWorkMark] = field(default_factory=list)
+    failed: list[tuple[ports.DirtyWorkMark, errors.ServiceError]] = field(default_factory=list)
+    rest: list[ports.DirtyWorkMark] = field(default_factory=list)
+    throttled: errors.Throttled | None = None
+
+
+def _read_marks(
+    context: Context, reading: "Reading", repository: Repository, marks: Sequence[ports.DirtyWorkMark]
+) -> _Read:
+    """
+    Read each object by itself: one that cannot be read must not stop the others (I22).
+
+    Raises:
+        ServiceError: the repository itself cannot be read.
+    """
+    read = _Read()
+    waiting = sorted(marks, key=lambda mark: (_ORDER.index(mark.work.dirt), len(mark.work.name), mark.work.name))
+    try:
+        listed = _listed(context, repository, marks)
+        while waiting:
+            mark = waiting[0]
+            try:
+                _read_one(context, reading, repository, mark.work, listed)
+                read.through.append(mark)
+            except errors.Throttled:
+                raise
+            except errors.ServiceError as error:
+                if not read.failed:
+                    # The object, or everything? Only a repository that answers makes it the object's own trouble.
+                    context.changelog.fetch_repository(repository.id)
+                read.failed.append((mark, error))
+            waiting.pop(0)
+    except errors.Throttled as error:
+        read.throttled, read.rest = error, waiting
+    return read
+
+
+def _read_one(
+    context: Context, reading: "Reading", repository: Repository, work: DirtyWork, listed: Mapping[int, PullRequest]
+) -> None:
+    match work.dirt:
+        case Dirt.PULL_REQUEST:
+            number = int(work.name)
+            # Comments, tasks and builds may not move the update time that the list filters by: read those singly.
+            found = listed.get(number) or context.changelog.fetch_pull_request(repository, number)
+            reading.pull_requests([found])
+        case Dirt.BRANCH:
+            reading.branches([(work.name, context.changelog.fetch_branch(repository, work.name))])
+        case Dirt.COMMIT:
+            reading.builds_of([work.name])
+
+
+def _listed(
+    context: Context, repository: Repository, marks: Sequence[ports.DirtyWorkMark]
+) -> Mapping[int, PullRequest]:
+    """Pull requests by number, when there are so many marks that a list saves calls."""
+    if sum(mark.work.dirt is Dirt.PULL_REQUEST for mark in marks) <= SINGLE_READS_MAX:
+        return {}
     since = min(mark.since for mark in marks) - OVERLAP
-    listed = {one.key.number: one for one in context.changelog.fetch_pull_requests(repository, since)}
-    # Comments, tasks and builds may not move the update time that the list filters by: read those singly.
-    return [listed.get(number) or context.changelog.fetch_pull_request(repository, number) for number in numbers]
+    try:
+        return {one.key.number: one for one in context.changelog.fetch_pull_requests(repository, since)}
+    except errors.Throttled:
+        raise
+    except errors.ServiceError:
+        # One odd object spoils the whole list: asked for singly, it spoils only itself.
+        return {}
+
+
+def _put_off(
+    context: Context, repository: Repository, mark: ports.DirtyWorkMark, error: errors.ServiceError, now: datetime
+) -> None:
+    """An object that cannot be read is tried again, later each time; in the end only its own records wait for it (I22)."""
+    attempts = mark.attempts + 1
+    reason = f"{repository.slug}: {mark.work.dirt.value} {mark.work.name} cannot be read: {error.message}"
+    if not retry.must_park(attempts):
+        again = retry.next_attempt(attempts, now, context.ids.jitter())
+        context.store.release_work([mark], again, failed=True, error=reason)
+        return
+    marking = _marking(context, repository.id, ports.Lane.RETRY, now)
+    context.store.save_parked_work(mark, now + retry.LONGEST_WAIT, reason, marking)
+    if attempts == retry.ATTEMPTS_MAX:
+        _log.error("side.lost", sync=context.name, side="bitbucket", repository=repository.slug, reason=reason)
 
 
 def _stale(marks: Sequence[ports.DirtyWorkMark], reading: "Reading") -> list[ports.DirtyWorkMark]:
@@ -473,3 +551,8 @@ def incomplete(context: Context, views: Mapping[RepositoryId, ports.RepositoryVi
     if not reasons:
         return {}
     return dict.fromkeys(List, "; ".join(reasons))
+
+
+def unread_of(own: ports.LinkedWork) -> Mapping[List, str]:
+    """As `incomplete`, for the records alone that an object belongs to which cannot be read."""
+    return dict.fromkeys(List, own.unread) if own.unread else {}

@@ -37,11 +37,12 @@ ON CONFLICT (sync, record) DO UPDATE SET
   error = ''
 """
 _MARK_WORK_AFRESH = """
-UPDATE dirty_work SET since = :now, not_before = :not_before, happened_at = NULL
-WHERE repository = :repository AND dirt = :dirt AND name = :name AND EXISTS (
+UPDATE dirty_work SET since = :now, not_before = :not_before, happened_at = NULL,
+  attempts = CASE WHEN parked THEN 0 ELSE attempts END, parked = 0
+WHERE repository = :repository AND dirt = :dirt AND name = :name AND (parked = 1 OR EXISTS (
   SELECT 1 FROM claimed_work AS claim
   WHERE claim.repository = dirty_work.repository AND claim.dirt = dirty_work.dirt AND claim.name = dirty_work.name
-    AND claim.mark = dirty_work.mark)
+    AND claim.mark = dirty_work.mark))
 """
 _MARK_WORK = f"""
 INSERT INTO dirty_work (repository, dirt, name, mark, since, not_before, happened_at)
@@ -222,6 +223,22 @@ def release_work(
     _free_work(db, rows)
 
 
+def park_work(db: Connection, one: DirtyWorkMark, not_before: datetime, error: str) -> None:
+    """An object that failed often enough: looked at again now and then, and no longer counted as unread."""
+    row = {
+        **_work_key(one.work),
+        "mark": one.mark,
+        "not_before": columns.moment(not_before),
+        "error": columns.text(error),
+    }
+    db.execute(
+        "UPDATE dirty_work SET parked = 1, attempts = attempts + 1, not_before = :not_before, error = :error"
+        " WHERE repository = :repository AND dirt = :dirt AND name = :name AND mark = :mark",
+        row,
+    )
+    _free_work(db, [row])
+
+
 def done_work(db: Connection, marks: Sequence[DirtyWorkMark]) -> None:
     """Marks that a read answered; one with a newer mark stays, with its tries counted afresh."""
     rows = [{**_work_key(one.work), "mark": one.mark} for one in marks]
@@ -365,7 +382,9 @@ def counts(db: Connection, sync: SyncName | None, inbox: int) -> QueueCounts:
         {"sync": sync},
     ).fetchone()
     if sync is None:
-        work, oldest_work = db.execute("SELECT count(*), min(since) FROM dirty_work").fetchone()
+        work, oldest_work = db.execute("SELECT count(*), min(since) FROM dirty_work WHERE parked = 0").fetchone()
+        (parked_work,) = db.execute("SELECT count(*) FROM dirty_work WHERE parked = 1").fetchone()
         dirty += work
+        parked += parked_work
         oldest = min((one for one in (oldest, oldest_work) if one is not None), default=None)
     return QueueCounts(inbox=inbox, dirty=dirty, parked=parked, oldest_dirty=columns.at_or_none(oldest))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from syncd.model.event import Dirt
 from syncd.model.ids import PullRequestKey, RecordId, RepositoryId, SyncName
 from syncd.model.work import Branch, Build, Commit, Deployment, PullRequest
 from syncd.ports import LinkedWork
@@ -56,7 +57,7 @@ WHERE l.sync = :sync
 def load(
     db: Connection, sync: SyncName, records: Sequence[RecordId], repositories: Sequence[RepositoryId]
 ) -> Mapping[RecordId, LinkedWork]:
-    """As `ports.Store.load_work`: seven statements, however many records."""
+    """As `ports.Store.load_work`: eight statements, however many records."""
     places_of: dict[RecordId, set[Place]] = {record: set() for record in records}
     for record, *place in db.execute(
         _OBJECTS,
@@ -66,7 +67,7 @@ def load(
     everything = sorted(set[Place]().union(*places_of.values()))
     if not everything:
         return {record: LinkedWork() for record in records}
-    mirror = _read_mirror(db, sync, everything)
+    mirror = _read_mirror(db, sync, everything, _parked(db, repositories))
     return {record: mirror.work_of(places) for record, places in places_of.items()}
 
 
@@ -80,6 +81,7 @@ class _Mirror:
     commits: Mapping[Place, Sequence[Commit]]
     builds: Mapping[tuple[str, str], Sequence[Build]]
     records_of: Mapping[Place, Sequence[RecordId]]
+    parked: Mapping[Place, str]
 
     def work_of(self, places: Iterable[Place]) -> LinkedWork:
         """The work of one record, newest first within each list."""
@@ -93,7 +95,9 @@ class _Mirror:
         builds = [one for where in heads for one in self.builds.get(where, ())]
         branches = [self.branches[place] for place in whole if place in self.branches]
         deployments = [self.deployments[place] for place in direct if place in self.deployments]
+        named = whole | {(repository, Dirt.COMMIT.value, head) for repository, head in heads}
         return LinkedWork(
+            unread="; ".join(sorted(self.parked[place] for place in named if place in self.parked)),
             branches=tuple(sorted(branches, key=lambda one: (one.target_on, one.repository, one.name), reverse=True)),
             pull_requests=tuple(
                 sorted(pull_requests.values(), key=lambda one: (one.created_on, one.key), reverse=True)
@@ -127,7 +131,21 @@ def has_builds(one: PullRequest) -> bool:
     return bool(one.source_commit) and one.state in ("OPEN", "MERGED")
 
 
-def _read_mirror(db: Connection, sync: SyncName, places: Sequence[Place]) -> _Mirror:
+def _parked(db: Connection, repositories: Sequence[RepositoryId]) -> Mapping[Place, str]:
+    """Why these objects cannot be read; builds by the head they are of."""
+    rows = db.execute(
+        "SELECT repository, dirt, name, error FROM dirty_work"
+        " WHERE parked = 1 AND repository IN (SELECT value FROM json_each(:repositories))",
+        {"repositories": columns.array(repositories)},
+    )
+    kinds = {Dirt.PULL_REQUEST.value: work.PULL_REQUEST, Dirt.BRANCH.value: work.BRANCH}
+    return {
+        (repository, kinds[dirt], name) if dirt in kinds else (repository, dirt, work.head(name)): error
+        for repository, dirt, name, error in rows.fetchall()
+    }
+
+
+def _read_mirror(db: Connection, sync: SyncName, places: Sequence[Place], parked: Mapping[Place, str]) -> _Mirror:
     of_kind = {
         kind: [place for place in places if place[1] == kind]
         for kind in (work.PULL_REQUEST, work.BRANCH, work.DEPLOYMENT)
@@ -159,6 +177,7 @@ def _read_mirror(db: Connection, sync: SyncName, places: Sequence[Place]) -> _Mi
         commits=commits,
         builds=builds,
         records_of=records_of,
+        parked=parked,
     )
 
 

@@ -60,6 +60,7 @@ CREATE TABLE dirty_work (
   since INTEGER NOT NULL,
   not_before INTEGER NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0,
+  parked INTEGER NOT NULL DEFAULT 0,
   happened_at INTEGER,
   error TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (repository, dirt, name)

@@ -293,6 +293,13 @@ class SqliteStore:
         with self._writing() as db:
             dirty_keys.release_work(db, marks, not_before, failed=failed, error=error)
 
+    def save_parked_work(self, mark: DirtyWorkMark, again_at: datetime, error: str, marking: Marking) -> None:
+        with self._writing() as db:
+            dirty_keys.park_work(db, mark, again_at, error)
+            records = work.records_of_changes(db, mark.work.repository, work.changed_by(mark.work))
+            for sync in marking.syncs:
+                _mark(db, sync, {*records.get(sync, ()), *record_rows.load_waiting(db, sync)}, marking, marking.lane)
+
     def free_claims(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> None:
         with self._writing() as db:
             dirty_keys.free_claims(db, sync, repositories)

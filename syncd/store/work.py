@@ -4,11 +4,13 @@ The mirror: work as it was last read, and the evidence that ties each object of 
 The mirror is one for all syncs; evidence is each sync's own, because each has its own title prefix.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from syncd.model.event import Dirt, DirtyWork
 from syncd.model.ids import RecordId, RepositoryId, SyncName
 from syncd.model.schema import Repository
 from syncd.model.work import Branch, Build, Commit, Deployment, PullRequest
@@ -34,7 +36,9 @@ def load_repositories(db: Connection, ids: Sequence[RepositoryId]) -> tuple[Repo
     """As `ports.Store.load_repositories`, ordered by id."""
     rows = db.execute(
         "SELECT body, listed_at, trouble,"
-        " (SELECT count(*) FROM dirty_work WHERE dirty_work.repository = repository.id)"
+        " (SELECT count(*) FROM dirty_work AS key WHERE key.repository = repository.id AND key.parked = 0),"
+        " (SELECT json_group_array(error) FROM"
+        "  (SELECT error FROM dirty_work AS key WHERE key.repository = repository.id AND key.parked = 1 ORDER BY error))"
         " FROM repository WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id",
         {"ids": columns.array(ids)},
     )
@@ -44,8 +48,9 @@ def load_repositories(db: Connection, ids: Sequence[RepositoryId]) -> tuple[Repo
             listed_at=columns.at_or_none(listed_at),
             trouble=trouble,
             unread=unread,
+            parked=tuple(json.loads(parked)),
         )
-        for body, listed_at, trouble, unread in rows.fetchall()
+        for body, listed_at, trouble, unread, parked in rows.fetchall()
     )
 
 
@@ -83,6 +88,13 @@ class Changed:
     objects: set[Object] = field(default_factory=set)
     heads: set[str] = field(default_factory=set)
     records: set[Owned] = field(default_factory=set)
+
+
+def changed_by(work: DirtyWork) -> Changed:
+    """What one object is, as if a read had changed it."""
+    if work.dirt is Dirt.COMMIT:
+        return Changed(heads={head(work.name)})
+    return Changed(objects={(PULL_REQUEST if work.dirt is Dirt.PULL_REQUEST else BRANCH, columns.text(work.name))})
 
 
 def head(commit: str) -> str:

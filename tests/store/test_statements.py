@@ -100,7 +100,7 @@ def fill(store: SqliteStore, count: int) -> None:
 
 
 # With BEGIN and COMMIT of each of the five calls.
-LIMITS = {"claim": 4, "remembered": 10, "work": 9, "intents": 5, "commit": 12}
+LIMITS = {"claim": 4, "remembered": 10, "work": 10, "intents": 5, "commit": 12}
 
 
 @pytest.mark.parametrize("count", [1, 10, 100])

@@ -1,0 +1,84 @@
+"""What of Bitbucket cannot be read, missed or misdated: it makes no others wait, and nothing is lost by it."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncd.sandbox.wire import Request, Response
+from tests.flow.house import MINUTE, Lab
+
+_JSON = {"content-type": "application/json"}
+_REFUSAL = b'{"type": "error", "error": {"message": "no"}}'
+ANSWERS = {
+    "not there": Response(status=404, headers=_JSON, body=_REFUSAL),
+    "broken": Response(status=500, headers=_JSON, body=_REFUSAL),
+    "unknown state": Response(status=200, headers=_JSON, body=b'{"type": "pullrequest", "id": 2, "state": "WEIRD"}'),
+}
+
+
+def adopted(folder: Path, **named: Any) -> Lab:
+    """A lab at rest."""
+    lab = Lab(folder, **named)
+    lab.adopt()
+    return lab
+
+
+def spoil(lab: Lab, method: str, route: str, answer: Response) -> Callable[[], None]:
+    """Let Bitbucket answer this to whatever asks for that route; what ends it."""
+    inner = lab.bitbucket.inner
+    handle = inner.handle
+
+    def spoiled(request: Request, *more: Any, **named: Any) -> Response:
+        if request.method == method and re.search(route, request.path):
+            return answer
+        return handle(request, *more, **named)
+
+    inner.handle = spoiled  # type: ignore[method-assign]
+
+    def mend() -> None:
+        inner.handle = handle  # type: ignore[method-assign]
+
+    return mend
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_a_pull_request_that_cannot_be_read_stops_only_its_own_record(tmp_path: Path, answer: Response) -> None:
+    lab = adopted(tmp_path)
+    repository, odd = lab.world.pull_requests["Audit log"]
+    where, number = lab.world.pull_requests["Rate limits"]
+    assert repository == where
+    mend = spoil(lab, "GET", rf"/pullrequests/{odd}$", answer)
+    lab.work("approve", repository=repository, id=odd, user="ada")
+    lab.work("edit_pull_request", repository=where, id=number, draft=False, user="grace")
+    lab.run(2 * MINUTE)
+    assert lab.cells("Rate limits")["Status"] == "In Review"
+    assert lab.cells("Rate limits")["Sync state"] == "ok"
+    health = lab.status()
+    assert health["syncs"]["features"]["pending"] == 1, "what is not known of it is not guessed"
+    assert health["state"] == "degraded"
+    assert any(f"pull request {odd} cannot be read" in reason for reason in health["reasons"])
+    assert health["queue"]["parked"] == 1
+    before = lab.requests()["bitbucket"]
+    lab.run(5 * MINUTE)
+    assert lab.requests()["bitbucket"] - before < 10, "what cannot be read is not asked for again and again"
+    mend()
+    lab.work("comment", repository=repository, id=odd, text="look")
+    lab.run(2 * MINUTE)
+    assert lab.status()["syncs"]["features"]["pending"] == 0
+    assert lab.status()["state"] == "ok", lab.status()["reasons"]
+
+
+def test_a_repository_that_cannot_be_read_is_not_taken_for_one_odd_object(tmp_path: Path) -> None:
+    lab = adopted(tmp_path)
+    repository, number = lab.world.pull_requests["Audit log"]
+    mend = spoil(lab, "GET", "/repositories/", ANSWERS["broken"])
+    lab.work("approve", repository=repository, id=number, user="ada")
+    lab.run(5 * MINUTE)
+    assert any(f"{repository} cannot be read" in reason for reason in lab.status()["reasons"])
+    assert lab.status()["queue"]["parked"] == 0
+    mend()
+    lab.run(20 * MINUTE)
+    assert lab.status()["state"] == "ok", lab.status()["reasons"]

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-slow check lint types floors format lock lock-check bench clean
+.PHONY: help setup demo test test-slow check lint types floors format lock lock-check simulate simulate-long bench clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,13 @@ floors: $(STAMP)
 format: $(STAMP) ## let ruff order imports and lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+simulate: $(STAMP) ## the whole daemon against faults on virtual time, a minute of CPU; ARGS="--seed 7"
+	$(BIN)/python -m tests.simulation.long --cpu-seconds 60 $(ARGS)
+
+simulate-long: $(STAMP) ## the same for an hour, every crash point of some scenarios, and the planted bugs
+	$(BIN)/python -m tests.simulation.long --cpu-seconds 3600 --exhaustive $(ARGS)
+	$(BIN)/python -m tests.simulation.planted
 
 bench: $(STAMP)  ## the figures, as ratios against their limits
 	$(BIN)/python -m bench $(ARGS)

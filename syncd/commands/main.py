@@ -24,6 +24,7 @@ COMMANDS = {
     "unhold": "Release a hold.",
     "journal": "List what was written, with the values before.",
     "demo": "Run the main job against a local sandbox and tell what happens.",
+    "simulate": "Try the spec against faults, in a simulated world.",
     "sandbox": "Run both services on this machine, to play with.",
     "schema": "Print the JSON Schema of the spec, for editors.",
 }

@@ -63,9 +63,7 @@ class Tally:
         return sorted(self.requests)[len(self.requests) // 2] if self.requests else 0
 
 
-def run(
-    home: setting.Setting, first: int, count: int, each: Callable[[int], bool] = lambda _: True
-) -> Tally:
+def run(home: setting.Setting, first: int, count: int, each: Callable[[int], bool] = lambda _: True) -> Tally:
     """
     Play the scenarios of the seeds from `first` on.
 

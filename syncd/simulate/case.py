@@ -67,13 +67,14 @@ class Case:
     truths: Mapping[str, Any]
     conflicts: Mapping[str, Sequence[Any]]
     unfinished: int
-    known: Mapping[str, Mapping[str, Any]]
-    links: Mapping[str, Mapping[str, frozenset[tuple[str, int]]]]
+    known: Mapping[Any, Mapping[Any, Any]]
+    links: Mapping[Any, Mapping[Any, frozenset[tuple[Any, int]]]]
     inbox: int
     image: bytes
     status: Mapping[str, Any]
     secrets: Sequence[str]
     contended: bool
+    commits_failed: Sequence[datetime] = ()
     effects: list[Effect] = field(default_factory=list)
     history: dict[tuple[str, str], list[Effect]] = field(default_factory=lambda: defaultdict(list))
 
@@ -83,13 +84,19 @@ class Case:
                 own = entry.method != "CONTROL" and entry.actor == self.actors[service]
                 for change in entry.changes:
                     made = Effect(
-                        service=service, entry=entry, change=change, place=(self.object(change), change.attribute), own=own
+                        service=service,
+                        entry=entry,
+                        change=change,
+                        place=(self.object(change), change.attribute),
+                        own=own,
                     )
                     self.history[made.place].append(made)
         for service, log in self.logs.items():
             since = log[self.begun[service]].sequence if len(log) > self.begun[service] else 1 << 60
             self.effects += [
-                one for every in self.history.values() for one in every
+                one
+                for every in self.history.values()
+                for one in every
                 if one.service == service and one.entry.sequence >= since
             ]
         self.effects.sort(key=lambda one: (one.entry.at, one.service, one.entry.sequence))
@@ -151,7 +158,11 @@ class Case:
             if len(people) < len(every):
                 made.wrote.add(place)
             uuid, found, number = place[0].partition("#")
-            for shown in ([place[0]] if not found else [f"{name}#{number}" for name, id in self.repositories.items() if id == uuid]):
+            for shown in (
+                [place[0]]
+                if not found
+                else [f"{name}#{number}" for name, id in self.repositories.items() if id == uuid]
+            ):
                 if people:
                     made.at[(shown, place[1])] = people[-1].entry.at
             if every[0].change.kind == "branch":
@@ -176,7 +187,7 @@ def owned_by_airtable(sync: SyncRules) -> set[str]:
 
 def writable_fields(sync: SyncRules) -> set[str]:
     """Field ids into which syncd may write."""
-    found = {rule.field.id for rule in sync.fields if rule.owner is not Owner.AIRTABLE or rule.adopt}
+    found: set[str] = {rule.field.id for rule in sync.fields if rule.owner is not Owner.AIRTABLE or rule.adopt}
     found |= own_columns(sync)
     if sync.status is not None:
         found.add(sync.status.field.id)

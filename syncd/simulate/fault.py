@@ -204,7 +204,14 @@ _WRITES = {"airtable": ("PATCH",), "bitbucket": ("PUT", "POST")}
 
 
 def _trouble(
-    fault: str, kind: str, service: str | None, *, writes: bool = False, reads: bool = False, many: bool = False, **more: Any
+    fault: str,
+    kind: str,
+    service: str | None,
+    *,
+    writes: bool = False,
+    reads: bool = False,
+    many: bool = False,
+    **more: Any,
 ) -> Maker:
     def make(on: Ground) -> Parts:
         methods: tuple[str | None, ...] = (None,)
@@ -255,7 +262,13 @@ def _delivery(fault: str, kind: str, *, lossy: bool = False, service: str = "bit
         return Parts(
             troubles=(
                 Trouble(
-                    fault=fault, kind=kind, service=service, at_s=on.at_s, until_s=on.at_s + on.some_s(), count=count, more=more
+                    fault=fault,
+                    kind=kind,
+                    service=service,
+                    at_s=on.at_s,
+                    until_s=on.at_s + on.some_s(),
+                    count=count,
+                    more=more,
                 ),
             )
         )
@@ -334,8 +347,17 @@ def _together(on: Ground) -> Parts | None:
     number = on.random.randrange(1000)
     return Parts(
         ops=(
-            Op(at_s=on.at_s, verb="edit", arguments={"record": position, "cells": {on.title: f"Left {number}"}}, fault="SECOND"),
-            Op(at_s=on.at_s, verb="edit_pull_request", arguments={"pull_request": position - 2, "title": f"Right {number}"}),
+            Op(
+                at_s=on.at_s,
+                verb="edit",
+                arguments={"record": position, "cells": {on.title: f"Left {number}"}},
+                fault="SECOND",
+            ),
+            Op(
+                at_s=on.at_s,
+                verb="edit_pull_request",
+                arguments={"pull_request": position - 2, "title": f"Right {number}"},
+            ),
         )
     )
 
@@ -387,7 +409,17 @@ def _robot(on: Ground) -> Parts | None:
 def _death(on: Ground) -> Parts:
     port = on.random.choice(("store", "airtable", "bitbucket"))
     what = {
-        "store": ("commit", "save_intents", "save_sent", "save_changes", "save_processed", "save_work", "claim_", "save_deliveries", "mark_"),
+        "store": (
+            "commit",
+            "save_intents",
+            "save_sent",
+            "save_changes",
+            "save_processed",
+            "save_work",
+            "claim_",
+            "save_deliveries",
+            "mark_",
+        ),
         "airtable": ("PATCH", "PATCH", "GET", "POST"),
         "bitbucket": ("PUT", "POST", "POST", "GET"),
     }[port]
@@ -414,9 +446,7 @@ def _backup(on: Ground) -> Parts | None:
     later = on.at_s + on.random.choice((30.0, 120.0, 240.0))
     if later > on.last_s:
         return None
-    return Parts(
-        ops=(Op(at_s=on.at_s, verb="remember_state"), Op(at_s=later, verb="restore_state", fault="ST11"))
-    )
+    return Parts(ops=(Op(at_s=on.at_s, verb="remember_state"), Op(at_s=later, verb="restore_state", fault="ST11")))
 
 
 def _poison(on: Ground) -> Parts:

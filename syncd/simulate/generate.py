@@ -3,6 +3,8 @@ A seed becomes a scenario: what people do, what goes wrong, which net is stretch
 of acts and faults, so that no mixture drowns another; times cluster at boundaries.
 """
 
+# ruff: noqa: ARG001 - every kind of ordinary work takes the same arguments
+
 from random import Random
 from typing import Any
 
@@ -67,7 +69,9 @@ def _faults(random: Random, net: Net) -> list[FaultId]:
     chosen = random.sample(usable, k=many)
     alone = [one for one in chosen if one in _ALONE]
     if alone:
-        chosen = [one for one in chosen if one not in _ALONE][: 1 if alone[0] in (FaultId.ST11, FaultId.SP04) else 2] + alone[:1]
+        chosen = [one for one in chosen if one not in _ALONE][
+            : 1 if alone[0] in (FaultId.ST11, FaultId.SP04) else 2
+        ] + alone[:1]
     return chosen
 
 
@@ -150,7 +154,11 @@ def _edit_foreign(on: Ground, random: Random, at: float) -> Op | None:
 
 def _hold(on: Ground, random: Random, at: float) -> Op | None:
     hold = on.variables["hold"]
-    return None if not hold else Op(at_s=at, verb="edit", arguments={"record": on.record, "cells": {hold: random.random() < 0.5}})
+    return (
+        None
+        if not hold
+        else Op(at_s=at, verb="edit", arguments={"record": on.record, "cells": {hold: random.random() < 0.5}})
+    )
 
 
 def _create(on: Ground, random: Random, at: float) -> Op | None:
@@ -171,12 +179,18 @@ def _push(on: Ground, random: Random, at: float) -> Op | None:
 
 
 def _open(on: Ground, random: Random, at: float) -> Op | None:
-    return Op(at_s=at, verb="edit_pull_request", arguments={"pull_request": on.pull_request, "draft": random.random() < 0.3})
+    return Op(
+        at_s=at, verb="edit_pull_request", arguments={"pull_request": on.pull_request, "draft": random.random() < 0.3}
+    )
 
 
 def _pr_title(on: Ground, random: Random, at: float) -> Op | None:
     """The other side of the title."""
-    return Op(at_s=at, verb="edit_pull_request", arguments={"pull_request": random.randrange(2), "title": f"Theirs {random.randrange(1000)}"})
+    return Op(
+        at_s=at,
+        verb="edit_pull_request",
+        arguments={"pull_request": random.randrange(2), "title": f"Theirs {random.randrange(1000)}"},
+    )
 
 
 def _pr_text(on: Ground, random: Random, at: float) -> Op | None:
@@ -194,12 +208,18 @@ def _decline(on: Ground, random: Random, at: float) -> Op | None:
 
 def _approve(on: Ground, random: Random, at: float) -> Op | None:
     user = random.choice(world.PEOPLE)
-    return Op(at_s=at, verb="approve", arguments={"pull_request": on.pull_request, "user": user, "yes": random.random() < 0.8})
+    return Op(
+        at_s=at, verb="approve", arguments={"pull_request": on.pull_request, "user": user, "yes": random.random() < 0.8}
+    )
 
 
 def _build(on: Ground, random: Random, at: float) -> Op | None:
     state = random.choice(("SUCCESSFUL", "FAILED", "INPROGRESS"))
-    return Op(at_s=at, verb="build", arguments={"pull_request": random.randrange(3), "state": state, "key": random.choice(("ci", "lint"))})
+    return Op(
+        at_s=at,
+        verb="build",
+        arguments={"pull_request": random.randrange(3), "state": state, "key": random.choice(("ci", "lint"))},
+    )
 
 
 def _deploy(on: Ground, random: Random, at: float) -> Op | None:

@@ -3,6 +3,7 @@ The promises of reliability.md as judges: each reads a `Case` and names what was
 judge in a scenario says nothing.
 """
 
+import itertools
 import math
 import re
 from collections import Counter, defaultdict
@@ -27,7 +28,9 @@ def _broken(invariant: str, text: str, at: datetime | None = None) -> Violation:
 
 def _own(case: Case, kind: str) -> list[Effect]:
     """What syncd truly changed, of one kind."""
-    return [one for one in case.effects if one.own and one.change.kind == kind and one.change.before != one.change.after]
+    return [
+        one for one in case.effects if one.own and one.change.kind == kind and one.change.before != one.change.after
+    ]
 
 
 def _is_create(effect: Effect) -> bool:
@@ -37,7 +40,10 @@ def _is_create(effect: Effect) -> bool:
 def _cells(case: Case) -> list[Effect]:
     """Cells that syncd changed, without the id of the run that rides along."""
     riding = {
-        sync.columns.run_id.id for _, rules in case.spans for sync in rules.syncs.values() if sync.columns.run_id is not None
+        sync.columns.run_id.id
+        for _, rules in case.spans
+        for sync in rules.syncs.values()
+        if sync.columns.run_id is not None
     }
     return [one for one in _own(case, "record") if one.change.attribute not in riding]
 
@@ -67,7 +73,7 @@ def excused(case: Case, sync: str) -> frozenset[str]:
     """Records and fields about which nothing can be said: what was refused is parked with a reason that people see."""
     found: set[str] = set()
     drifted = any(verb == "schema" and done for _, verb, _, done in case.evidence.told)
-    poisoned = any(one.kind == "refuse" and one.more.get("status") == 400 for one in case.scenario.troubles)
+    poisoned = any(one.kind == "refuse" and one.more.get("status") in (400, 422) for one in case.scenario.troubles)
     for record, known in case.known[sync].items():
         if (drifted or poisoned) and known.state in ("error", "held", "pending", "refused"):
             found.add(record)
@@ -104,7 +110,9 @@ def owners(case: Case) -> Iterator[Violation]:
     for effect in _cells(case):
         rules = case.rules_at(effect.entry.at)
         if not any(effect.change.attribute in writable_fields(sync) for sync in rules.syncs.values()):
-            owned = any(rule.field.id == effect.change.attribute for sync in rules.syncs.values() for rule in sync.fields)
+            owned = any(
+                rule.field.id == effect.change.attribute for sync in rules.syncs.values() for rule in sync.fields
+            )
             name = _field_name(case, effect.change.attribute)
             yield _broken("I03" if owned else "I04", f"{effect.change.object}: {name} was written", effect.entry.at)
     for effect in _attributes(case):
@@ -113,7 +121,9 @@ def owners(case: Case) -> Iterator[Violation]:
         if effect.change.attribute not in allowed and case.rows_of(effect.place):
             yield _broken("I03", f"{effect.change.object}: {effect.change.attribute} was written", effect.entry.at)
     for effect in _own(case, "schema"):
-        yield _broken("I27", f"syncd changed the schema: {effect.change.object} {effect.change.attribute}", effect.entry.at)
+        yield _broken(
+            "I27", f"syncd changed the schema: {effect.change.object} {effect.change.attribute}", effect.entry.at
+        )
 
 
 def _field_name(case: Case, field: str) -> str:
@@ -136,9 +146,18 @@ def foreign(case: Case) -> Iterator[Violation]:
     for one in case.requests("bitbucket"):
         if one.method == "DELETE" and "/hooks" not in one.path:
             yield _broken("I04", f"DELETE {one.path}", one.at)
-    linked = {f"{repository}#{number}" for links in case.links.values() for keys in links.values() for repository, number in keys}
+    linked = {
+        f"{repository}#{number}"
+        for links in case.links.values()
+        for keys in links.values()
+        for repository, number in keys
+    }
     for truth in case.truths.values():
         linked |= {f"{pr.repository.uuid}#{pr.id}" for work in truth.work.values() for pr in work.pull_requests}
+    for place, every in case.history.items():
+        # A record that is gone by now had its work, too.
+        if place[1] in ("title", "source_branch") and any(_RECORD.search(str(one.change.after)) for one in every):
+            linked.add(place[0])
     for effect in _own(case, "pull_request"):
         if not _is_create(effect) and effect.place[0] not in linked:
             yield _broken("I04", f"{effect.change.object} belongs to no record and was written", effect.entry.at)
@@ -149,6 +168,8 @@ def foreign(case: Case) -> Iterator[Violation]:
 
 def other_fields(case: Case) -> Iterator[Violation]:
     """I05: what a write did not mean to change, it did not change."""
+    if case.evidence.restored_at:
+        return  # the rows of what was written after the backup went with the state
     for effect in (*_cells(case), *_attributes(case)):
         if not case.rows_of(effect.place):
             text = f"{effect.change.object}: {effect.change.attribute} went from {effect.change.before!r} to {effect.change.after!r}"
@@ -170,10 +191,14 @@ def journal(case: Case) -> Iterator[Violation]:
     restored = bool(case.evidence.restored_at)
     for key, times in sorted(written.items()):
         if times > rows[key] and not restored and case.rows_of((key[0], key[1])):
-            yield _broken("I14", f"{key[0]} {key[1]} was set to {key[2]} {times} time(s), and the journal has {rows[key]} row(s)")
+            yield _broken(
+                "I14", f"{key[0]} {key[1]} was set to {key[2]} {times} time(s), and the journal has {rows[key]} row(s)"
+            )
     for row in case.rows:
         if row.state in ("planned", "sent", "unknown"):
-            yield _broken("I14", f"row {row.sequence} ({row.place} of {row.record}) never came to an end: {row.state}", row.at)
+            yield _broken(
+                "I14", f"row {row.sequence} ({row.place} of {row.record}) never came to an end: {row.state}", row.at
+            )
     if case.unfinished:
         yield _broken("I14", f"{case.unfinished} operation(s) never came to an end")
     yield from _applied(case)
@@ -186,7 +211,9 @@ def _applied(case: Case) -> Iterator[Violation]:
             continue
         ever = {repr(norm(one.change.after)) for one in case.history.get((row.object, row.field), ())}
         if repr(plain(row.after)) not in ever and plain(row.after) is not None:
-            yield _broken("I14", f"row {row.sequence} says that {row.place} of {row.record} was written, and it never was", row.at)
+            yield _broken(
+                "I14", f"row {row.sequence} says that {row.place} of {row.record} was written, and it never was", row.at
+            )
 
 
 def _before(case: Case) -> Iterator[Violation]:
@@ -196,12 +223,16 @@ def _before(case: Case) -> Iterator[Violation]:
     for effect in (*_cells(case), *_attributes(case)):
         stamps = [row.at for row in case.rows_of(effect.place) if plain(row.after) == norm(effect.change.after)]
         if stamps and min(stamps) > effect.entry.at + timedelta(milliseconds=1):
-            yield _broken("I14", f"{effect.change.object} {effect.change.attribute} was written before its row", effect.entry.at)
+            yield _broken(
+                "I14", f"{effect.change.object} {effect.change.attribute} was written before its row", effect.entry.at
+            )
 
 
 def overwritten(case: Case) -> Iterator[Violation]:
     """I07 and I08: a person's value that we overwrote stands in the journal."""
     columns = {field for sync in case.syncs() for field in own_columns(sync)}
+    if case.evidence.restored_at:
+        return  # as above
     for effect in (*_cells(case), *_attributes(case)):
         lost = case.before(effect)
         if lost is None or lost.own or norm(effect.change.before) is None or effect.change.attribute in columns:
@@ -209,7 +240,9 @@ def overwritten(case: Case) -> Iterator[Violation]:
         rows = case.rows_of(effect.place)
         if any(plain(row.before) == norm(effect.change.before) for row in rows):
             continue
-        if effect.change.attribute == "title" and any(str(norm(effect.change.before)) in str(plain(row.before)) for row in rows):
+        if effect.change.attribute == "title" and any(
+            str(norm(effect.change.before)) in str(plain(row.before)) for row in rows
+        ):
             continue
         planned = max((row.at for row in rows if plain(row.after) == norm(effect.change.after)), default=None)
         raced = planned is not None and lost.entry.at >= planned - timedelta(seconds=30)
@@ -234,14 +267,21 @@ def echoes(case: Case) -> Iterator[Violation]:
         since = before.entry.at - timedelta(seconds=90)
         if not case.outside_between(since, effect.entry.at) and not _troubled(case, since, effect.entry.at):
             text = f"{effect.change.object} {_field_name(case, effect.change.attribute)}"
-            yield _broken("I09", f"{text} was written twice for one cause: {before.change.after!r}, {effect.change.after!r}", effect.entry.at)
+            yield _broken(
+                "I09",
+                f"{text} was written twice for one cause: {before.change.after!r}, {effect.change.after!r}",
+                effect.entry.at,
+            )
 
 
 def _troubled(case: Case, since: datetime, until: datetime) -> bool:
     """Whether requests failed or the process died meanwhile: then a step may come in two parts."""
     begun = case.marks["begun"]
     spans = [
-        (begun + timedelta(seconds=one.at_s), begun + timedelta(seconds=one.until_s if one.until_s is not None else 1e6))
+        (
+            begun + timedelta(seconds=one.at_s),
+            begun + timedelta(seconds=one.until_s if one.until_s is not None else 1e6),
+        )
         for one in case.scenario.troubles
     ]
     spans += [(at - timedelta(seconds=1), at + timedelta(seconds=60)) for at, _ in case.evidence.deaths]
@@ -275,9 +315,7 @@ def once(case: Case) -> Iterator[Violation]:
 def _closure(status: StatusRules, starts: set[str], owner: tuple[Owner, ...]) -> set[str]:
     found = set(starts)
     while True:
-        more = {
-            edge.target for edge in status.transitions if edge.owner in owner and found & set(edge.sources)
-        } - found
+        more = {edge.target for edge in status.transitions if edge.owner in owner and found & set(edge.sources)} - found
         if not more:
             return found
         found |= more
@@ -297,7 +335,9 @@ def graph(case: Case) -> Iterator[Violation]:
                 continue
             for effect in every:
                 if effect.own and effect in case.effects:
-                    yield from _step(case, status, effect, [one for one in every if one.entry.sequence < effect.entry.sequence])
+                    yield from _step(
+                        case, status, effect, [one for one in every if one.entry.sequence < effect.entry.sequence]
+                    )
 
 
 def _step(case: Case, status: StatusRules, effect: Effect, earlier: list[Effect]) -> Iterator[Violation]:
@@ -306,7 +346,10 @@ def _step(case: Case, status: StatusRules, effect: Effect, earlier: list[Effect]
     target = str(effect.change.after)
     where = f"{effect.change.object}: {effect.change.before} → {effect.change.after}"
     if not any(row.kind == Kind.ILLEGAL_EDIT.value for row in rows):
-        sources = {str(effect.change.before or status.initial), *(str(plain(row.before) or status.initial) for row in rows)}
+        sources = {
+            str(effect.change.before or status.initial),
+            *(str(plain(row.before) or status.initial) for row in rows),
+        }
         if target not in _closure(status, sources, _SYSTEM):
             yield _broken("I12", f"{where} is no path of the spec", effect.entry.at)
         return
@@ -319,7 +362,10 @@ def _step(case: Case, status: StatusRules, effect: Effect, earlier: list[Effect]
     if (edit.entry.at - before.entry.at).total_seconds() < 6 * _PEOPLE_S or case.evidence.restored_at:
         return
     legal = any(
-        edge.owner is Owner.AIRTABLE and edge.when is None and edit.change.before in edge.sources and edge.target == edit.change.after
+        edge.owner is Owner.AIRTABLE
+        and edge.when is None
+        and edit.change.before in edge.sources
+        and edge.target == edit.change.after
         for edge in status.transitions
     )
     if legal and _closure(status, {str(edit.change.before)}, _SYSTEM) == {str(edit.change.before)}:
@@ -332,11 +378,13 @@ def _step(case: Case, status: StatusRules, effect: Effect, earlier: list[Effect]
 def absence(case: Case) -> Iterator[Violation]:
     """I13: nothing is emptied because something could not be seen."""
     columns = {field for sync in case.syncs() for field in own_columns(sync)}
-    fields = {
-        (rule.attribute or "").partition(".")[2]: rule.field.id for sync in case.syncs() for rule in sync.fields
-    }
+    fields = {(rule.attribute or "").partition(".")[2]: rule.field.id for sync in case.syncs() for rule in sync.fields}
     for effect in (*_cells(case), *_attributes(case)):
-        if norm(effect.change.after) is not None or norm(effect.change.before) is None or effect.change.attribute in columns:
+        if (
+            norm(effect.change.after) is not None
+            or norm(effect.change.before) is None
+            or effect.change.attribute in columns
+        ):
             continue
         if effect.service == "bitbucket":
             records = {row.record for row in case.rows_of(effect.place)}
@@ -344,12 +392,24 @@ def absence(case: Case) -> Iterator[Violation]:
             since = effect.entry.at - timedelta(seconds=120)
             held = [case.value_at((record, cell), at) for record in records for at in (since, effect.entry.at)]
             if records and all(norm(one) is not None for one in held):
-                yield _broken("I13", f"{effect.change.object}: {effect.change.attribute} was emptied, and the cell is not empty", effect.entry.at)
+                yield _broken(
+                    "I13",
+                    f"{effect.change.object}: {effect.change.attribute} was emptied, and the cell is not empty",
+                    effect.entry.at,
+                )
             continue
         later = [one for one in case.history[effect.place] if one.own and one.entry.at > effect.entry.at]
-        if later and later[0].change.after == effect.change.before and not case.outside_between(effect.entry.at, later[0].entry.at):
+        if (
+            later
+            and later[0].change.after == effect.change.before
+            and not case.outside_between(effect.entry.at, later[0].entry.at)
+        ):
             name = _field_name(case, effect.change.attribute)
-            yield _broken("I13", f"{effect.change.object}: {name} was emptied and filled again, and nothing had happened", effect.entry.at)
+            yield _broken(
+                "I13",
+                f"{effect.change.object}: {name} was emptied and filled again, and nothing had happened",
+                effect.entry.at,
+            )
 
 
 def processed(case: Case) -> Iterator[Violation]:
@@ -365,13 +425,17 @@ def switch(case: Case) -> Iterator[Violation]:
     """I20: two seconds after the kill switch no changing request starts."""
     for begin, end, scope in _spans(case):
         for service in case.logs:
-            if scope == "to-airtable" and service != "airtable" or scope == "to-bitbucket" and service != "bitbucket":
+            if (scope == "to-airtable" and service != "airtable") or (
+                scope == "to-bitbucket" and service != "bitbucket"
+            ):
                 continue
             for one in case.requests(service):
                 changing = one.method not in ("GET",) and not one.path.split("?")[0].endswith("/listRecords")
                 hooks = "/hooks" in one.path or "/webhooks" in one.path
                 if changing and begin + timedelta(seconds=2) < one.at < end and not (hooks and scope != "all"):
-                    yield _broken("I20", f"{one.method} {one.path} although {scope} was paused at {begin:%H:%M:%S}", one.at)
+                    yield _broken(
+                        "I20", f"{one.method} {one.path} although {scope} was paused at {begin:%H:%M:%S}", one.at
+                    )
 
 
 def _spans(case: Case) -> Iterator[tuple[datetime, datetime, str]]:
@@ -393,7 +457,11 @@ def budgets(case: Case) -> Iterator[Violation]:
     for first in throttled:
         for one in case.requests("airtable"):
             meta = "/meta/" in one.path
-            if timedelta(milliseconds=200) < one.at - first.at < timedelta(seconds=29) and not meta and not _restart_after(case, first.at):
+            if (
+                timedelta(milliseconds=200) < one.at - first.at < timedelta(seconds=29)
+                and not meta
+                and not _restart_after(case, first.at)
+            ):
                 yield _broken("I21", f"{one.method} {one.path} while the base was blocked", one.at)
                 return
     for base in case.spans[-1][1].airtable.values():
@@ -401,7 +469,9 @@ def budgets(case: Case) -> Iterator[Violation]:
         times = [one.at for one in case.requests("airtable") if f"/{base.base}" in one.path and one.status != 429]
         for index in range(len(times) - most):
             if times[index + most] - times[index] < timedelta(milliseconds=990):
-                yield _broken("I21", f"{most + 1} requests to {base.base} within a second; {most} are ours", times[index])
+                yield _broken(
+                    "I21", f"{most + 1} requests to {base.base} within a second; {most} are ours", times[index]
+                )
                 return
 
 
@@ -437,9 +507,7 @@ def secrets(case: Case) -> Iterator[Violation]:
 
 def fail_stop(case: Case) -> Iterator[Violation]:
     """I32: after a commit that failed nothing is acknowledged and nothing is sent before a new start."""
-    for at, _, failed in case.evidence.store_failures:
-        if not failed:
-            continue
+    for at in case.commits_failed:
         again = min((one for one in case.evidence.starts if one > at), default=case.marks["end"])
         for _, service, method, path, _, _ in (one for one in case.evidence.sent if at < one[0] < again):
             yield _broken("I32", f"{method} {path} to {service} after a commit had failed", at)
@@ -469,9 +537,13 @@ def health(case: Case) -> Iterator[Violation]:
         # With a wrong clock a webhook looks as if it ended soon; a refused plan waits for a person.
         return
     reasons = case.status["reasons"]
-    expected = any(verb == "schema" for _, verb, _, _ in case.evidence.told) or any(rule[1] for rule in case.evidence.reloads)
+    expected = any(verb in ("schema", "delete_many") for _, verb, _, _ in case.evidence.told) or any(
+        rule[1] for rule in case.evidence.reloads
+    )
     if not expected and not case.evidence.restored_at:
-        yield _broken("I35", f"nothing is wrong any more, and the state is {case.status['state']}: {'; '.join(reasons)}")
+        yield _broken(
+            "I35", f"nothing is wrong any more, and the state is {case.status['state']}: {'; '.join(reasons)}"
+        )
 
 
 def one_lead(case: Case) -> Iterator[Violation]:
@@ -481,14 +553,18 @@ def one_lead(case: Case) -> Iterator[Violation]:
         if row.side is Side.BITBUCKET and row.field and row.state == "applied" and row.sequence > case.journal_before:
             wrote[row.object, row.field].append((row.at, row.record))
     for (place, attribute), rows in wrote.items():
-        for (first, one), (second, other) in zip(rows, rows[1:], strict=False):
+        for (first, one), (second, other) in itertools.pairwise(rows):
             if one != other and abs(second - first) <= timedelta(seconds=5):
                 yield _broken("I37", f"{place} {attribute} was written for {one} and for {other}", second)
 
 
 def collisions(case: Case) -> Iterator[Violation]:
     """I06: when both sides of a field with `conflict = "ask"` moved at once, nothing is written before somebody decides."""
-    decided = [at for at, verb, _, done in case.evidence.told if verb in ("resolve", "apply", "reload", "restore_state") and done]
+    decided = [
+        at
+        for at, verb, _, done in case.evidence.told
+        if verb in ("resolve", "apply", "reload", "restore_state") and done
+    ]
     for sync in case.syncs():
         for rule in sync.fields:
             if rule.owner is not Owner.BOTH or rule.conflict is not ConflictRule.ASK:
@@ -514,12 +590,14 @@ def _collision(
                 continue
             if str(norm(left.change.before)) not in str(norm(right.change.before)):
                 continue
-            after = [
-                one for place in (here, there) for one in case.history[place] if one.entry.at > left.entry.at
-            ]
+            after = [one for place in (here, there) for one in case.history[place] if one.entry.at > left.entry.at]
             after.sort(key=lambda one: one.entry.at)
             if after and after[0].own and not any(left.entry.at < at <= after[0].entry.at for at in decided):
-                yield _broken("I06", f"{name} of {here[0]} was changed on both sides, and syncd wrote without asking", after[0].entry.at)
+                yield _broken(
+                    "I06",
+                    f"{name} of {here[0]} was changed on both sides, and syncd wrote without asking",
+                    after[0].entry.at,
+                )
 
 
 def confirmed(case: Case) -> Iterator[Violation]:
@@ -542,7 +620,11 @@ def confirmed(case: Case) -> Iterator[Violation]:
                 )
                 if about and since < effect.entry.at < until:
                     name = _field_name(case, effect.change.attribute)
-                    yield _broken("I26", f"{effect.change.object} {name} was written before its new rule was accepted", effect.entry.at)
+                    yield _broken(
+                        "I26",
+                        f"{effect.change.object} {name} was written before its new rule was accepted",
+                        effect.entry.at,
+                    )
 
 
 def sound(case: Case) -> Iterator[Violation]:

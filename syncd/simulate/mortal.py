@@ -25,8 +25,12 @@ from syncd.store import sqlite
 from syncd.store.columns import Connection, sqlite3
 
 # What changes the state; the rest only reads it.
-_COMMITS = ("save_", "commit", "mark_", "claim_", "release_", "take_", "delete_", "purge")
-_STORE_CODES = {"ST01": (13, "database or disk is full"), "ST02": (10, "disk I/O error"), "ST04": (5, "database is locked")}
+_COMMITS = ("save_", "commit", "mark_", "claim_", "release_", "take_", "delete_", "purge", "free_")
+_STORE_CODES = {
+    "ST01": (13, "database or disk is full"),
+    "ST02": (10, "disk I/O error"),
+    "ST04": (5, "database is locked"),
+}
 _COMMIT_FAILS = (1034, "disk I/O error")
 
 
@@ -123,7 +127,7 @@ class Fate:
         self.dead = False
         self.died: list[str] = []
         self.requests = 0
-        self._left = [[death, death.after] for death in deaths]
+        self._left: list[list[Any]] = [[death, death.after] for death in deaths]
         self._at = at
         self._trace = 0
 
@@ -158,14 +162,20 @@ class Fate:
 class MortalStore:
     """A state that dies with its process. Reads are no points of death: nothing was done since the last one."""
 
-    def __init__(self, inner: sqlite.SqliteStore, fate: Fate, clock: SimClock, written: Callable[[str], object]) -> None:
+    def __init__(
+        self, inner: sqlite.SqliteStore, fate: Fate, clock: SimClock, written: Callable[[str], object]
+    ) -> None:
         self._inner = inner
         self._fate = fate
         for name in dir(ports.Store):
             if name.startswith("_") or name == "failed":
                 continue
             found = getattr(inner, name)
-            setattr(self, name, self._mortal(name, found, clock, written) if name.startswith(_COMMITS) else self._living(found))
+            setattr(
+                self,
+                name,
+                self._mortal(name, found, clock, written) if name.startswith(_COMMITS) else self._living(found),
+            )
 
     @property
     def failed(self) -> str:
@@ -261,23 +271,27 @@ class Disk:
 
     Args:
         troubles: each is counted from its start.
+
+    `failed_at` are the moments at which a commit failed for good: after one of them nobody knows what is on the disk.
     """
 
-    def __init__(self, troubles: Sequence[StoreTrouble]) -> None:
-        self._left = [[one, one.after, one.count] for one in troubles]
+    def __init__(self, troubles: Sequence[StoreTrouble], clock: SimClock) -> None:
+        self._clock = clock
+        self.failed_at: list[datetime] = []
+        self._left: list[list[Any]] = [[one, one.after, one.count] for one in troubles]
         self.hits: Counter[str] = Counter()
         self.healed = False
+        self.opening = False
 
     def connect(self, target: str) -> Connection:
         """As `database.connect`."""
-        opened: _Watched = sqlite3.connect(
-            target, isolation_level=None, check_same_thread=False, factory=_Watched
-        )
+        opened: _Watched = sqlite3.connect(target, isolation_level=None, check_same_thread=False, factory=_Watched)
         opened.before = self._before
         return opened
 
     def _before(self, sql: str) -> None:
-        if self.healed:
+        if self.healed or self.opening:
+            # What a file that cannot be opened does is proved with real files (tests/store).
             return
         for one in self._left:
             trouble: StoreTrouble = one[0]
@@ -288,6 +302,8 @@ class Disk:
                 continue
             one[2] -= 1
             self.hits[trouble.fault] += 1
+            if trouble.fault == "ST03":
+                self.failed_at.append(self._clock.moment)
             code, text = _STORE_CODES.get(trouble.fault, _COMMIT_FAILS)
             error = sqlite3.OperationalError(text)
             error.sqlite_errorcode = code

@@ -74,7 +74,7 @@ class Truth:
         airtable: Any,
         bitbucket: Any,
         logs: Sequence[LogEntry],
-        remembered: Mapping[str, frozenset[tuple[str, int]]],
+        remembered: Mapping[Any, frozenset[tuple[Any, int]]],
         repositories: Mapping[str, str],
         now: datetime,
     ) -> None:
@@ -97,8 +97,14 @@ class Truth:
             if change.kind == "pull_request" and change.attribute == "state" and change.after == "MERGED"
         }
         mark = "rec00000000000000"
-        before, _, after = ("" if rules.link.title is None else rules.link.title.render({"record_id": mark})).partition(mark)
-        self._prefix = re.compile(f"{re.escape(before.lstrip())}(rec[A-Za-z0-9]{{14}}){re.escape(after.rstrip())}") if after or before else None
+        before, _, after = ("" if rules.link.title is None else rules.link.title.render({"record_id": mark})).partition(
+            mark
+        )
+        self._prefix = (
+            re.compile(f"{re.escape(before.lstrip())}(rec[A-Za-z0-9]{{14}}){re.escape(after.rstrip())}")
+            if after or before
+            else None
+        )
         self.work = {record: self._work(record) for record in self.records()}
 
     def _object(self, name: str) -> str:
@@ -177,7 +183,11 @@ class Truth:
         }
         primary = work.primary
         counted = primary is not None and primary.state in ("OPEN", "QUEUED", "MERGED")
-        builds = [] if primary is None or not counted else sorted(self._builds(primary), key=lambda one: _WORST.index(one["state"]))
+        builds = (
+            []
+            if primary is None or not counted
+            else sorted(self._builds(primary), key=lambda one: _WORST.index(one["state"]))
+        )
         status = self.rules.status
         return {
             "record": cells,
@@ -198,7 +208,8 @@ class Truth:
         """A pull request as expressions and fields see it."""
         verdicts = {part.user.uuid: part.state for part in pr.participants.values()}
         approved = sorted(
-            uuid for uuid, state in verdicts.items()
+            uuid
+            for uuid, state in verdicts.items()
             if state == "approved" and uuid != pr.author.uuid and uuid not in self.rules.bots
         )
         merged = self.merged_at.get(f"{pr.repository.uuid}#{pr.id}") if pr.state == "MERGED" else None
@@ -267,7 +278,9 @@ class Truth:
 
     # ---------------------------------------------------------------------------------------- what must be
 
-    def differences(self, moved: "Moves", excused: frozenset[str], conflicts: frozenset[tuple[str, str]]) -> list[Difference]:
+    def differences(
+        self, moved: "Moves", excused: frozenset[str], conflicts: frozenset[tuple[str, str]]
+    ) -> list[Difference]:
         """
         Everything that is not as it must be.
 
@@ -351,7 +364,9 @@ class Truth:
             return []
         cell = work.scope["record"].get(status.field.name)
         if cell is None:
-            return [Difference(invariant="I01", record=record, what=status.field.name, expected=status.initial, found=None)]
+            return [
+                Difference(invariant="I01", record=record, what=status.field.name, expected=status.initial, found=None)
+            ]
         for edge in status.transitions:
             if edge.owner is Owner.AIRTABLE or edge.when is None or cell not in edge.sources or edge.target == cell:
                 continue
@@ -363,15 +378,20 @@ class Truth:
     def _actions(self, record: str, work: Work, moved: "Moves") -> list[Difference]:
         found: list[Difference] = []
         for rule in self.rules.actions:
-            if not rule.when.evaluate(work.scope) or record in moved.had_branch and isinstance(rule, CreateBranchRule):
+            if not rule.when.evaluate(work.scope) or (
+                record in moved.had_branch and isinstance(rule, CreateBranchRule)
+            ):
                 continue
             if isinstance(rule, CreateBranchRule):
                 place = self.rules.create_in
                 chosen = work.scope["record"].get(place.field) if place is not None and place.field else "here"
                 if chosen and not work.branches:
-                    found.append(Difference(invariant="I11", record=record, what=rule.key, expected="a branch", found=None))
+                    found.append(
+                        Difference(invariant="I11", record=record, what=rule.key, expected="a branch", found=None)
+                    )
             elif any(one["ahead"] for one in work.scope["branches"]) and norm(work.scope["name"]) is not None:
-                if not work.pull_requests and record not in moved.had_pull_request:
+                had = work.pull_requests or record in moved.had_pull_request
+                if not had:
                     found.append(
                         Difference(invariant="I11", record=record, what=rule.key, expected="a pull request", found=None)
                     )

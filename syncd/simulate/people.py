@@ -3,6 +3,8 @@ What people, robots, a second client and an administrator do. An act that the wo
 already, the record is gone) is no act.
 """
 
+# ruff: noqa: ARG001 - every act takes the same arguments
+
 import base64
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -169,9 +171,7 @@ def push(stage: "Stage", given: Mapping[str, Any]) -> None:
 def branch(stage: "Stage", given: Mapping[str, Any]) -> None:
     """A branch that a person makes for a record, with a commit."""
     name = f"feature/{_record(stage, given)}-{given.get('name', 'by-hand')}"
-    _bitbucket(
-        stage, "push", repository=_repository(stage, given), branch=name, commits=["By hand\n"], user="linus"
-    )
+    _bitbucket(stage, "push", repository=_repository(stage, given), branch=name, commits=["By hand\n"], user="linus")
 
 
 def open_pull_request(stage: "Stage", given: Mapping[str, Any]) -> None:
@@ -218,9 +218,7 @@ def edit_pull_request(stage: "Stage", given: Mapping[str, Any]) -> None:
         head, bracket, _ = present["title"].partition("]")
         kept = f"{head}{bracket} " if bracket and not given.get("bare") else ""
         changes["title"] = f"{kept}{given['title']}"
-    _bitbucket(
-        stage, "edit_pull_request", repository=slug, id=number, user=given.get("user", "grace"), **changes
-    )
+    _bitbucket(stage, "edit_pull_request", repository=slug, id=number, user=given.get("user", "grace"), **changes)
 
 
 def merge(stage: "Stage", given: Mapping[str, Any]) -> None:
@@ -250,7 +248,12 @@ def build(stage: "Stage", given: Mapping[str, Any]) -> None:
     if found["state"] != "OPEN":
         raise ValueError("closed")
     _bitbucket(
-        stage, "set_status", repository=slug, commit=found["source_commit"], key=given.get("key", "ci"), state=given["state"]
+        stage,
+        "set_status",
+        repository=slug,
+        commit=found["source_commit"],
+        key=given.get("key", "ci"),
+        state=given["state"],
     )
 
 
@@ -362,7 +365,12 @@ def forge(stage: "Stage", given: Mapping[str, Any]) -> None:
     body = base64.b64decode(given.get("body", "")) or b"{}"
     headers = {"X-Hub-Signature": str(given.get("signature", "sha256=00")), "X-Event-Key": "repo:push"}
     forged = Delivery(
-        id="forged", url=stage.hook_url(provider, endpoint), headers=headers, body=body, due_at=stage.clock.moment, attempt=1
+        id="forged",
+        url=stage.hook_url(provider, endpoint),
+        headers=headers,
+        body=body,
+        due_at=stage.clock.moment,
+        attempt=1,
     )
     stage.forged(stage.receive(provider, forged))
 

@@ -169,7 +169,9 @@ def load(text: str) -> Scenario:
     """What `dump` wrote. Raises ValueError on anything else."""
     try:
         raw = json.loads(text)
-        parts = {name: tuple(_part(kind, one) for one in raw.pop(name, ())) for name, kind in _PARTS.items()}
+        parts: dict[str, Any] = {
+            name: tuple(_part(kind, one) for one in raw.pop(name, ())) for name, kind in _PARTS.items()
+        }
         net = Net(raw.pop("net", Net.ALL.value))
         return Scenario(net=net, **parts, **raw)
     except (TypeError, KeyError, AttributeError) as error:

@@ -35,20 +35,29 @@ CHOICES_DRAWN = 8
 VARIANTS: Mapping[str, Sequence[tuple[str, str]]] = {
     "both": (
         ('"pr.title",          owner = "airtable"', '"pr.title",          owner = "both"'),
-        ('"Name"        = { bitbucket = "pr.title", owner = "airtable" }', '"Name"        = { bitbucket = "pr.title", owner = "both" }'),
+        (
+            '"Name"        = { bitbucket = "pr.title", owner = "airtable" }',
+            '"Name"        = { bitbucket = "pr.title", owner = "both" }',
+        ),
         (
             '"Details"     = { bitbucket = "pr.description", owner = "airtable", foreign_edit = "alert" }',
             '"Details"     = { bitbucket = "pr.description", owner = "both", conflict = "newest" }',
         ),
     ),
-    "revert": ((', foreign_edit = "alert" }', ' }'),),
+    "revert": ((', foreign_edit = "alert" }', " }"),),
     "each": (
-        ('"Details"     = { bitbucket = "pr.description", owner = "airtable", foreign_edit = "alert" }', '"Details"     = { bitbucket = "pr.description", owner = "airtable", each = "open" }'),
+        (
+            '"Details"     = { bitbucket = "pr.description", owner = "airtable", foreign_edit = "alert" }',
+            '"Details"     = { bitbucket = "pr.description", owner = "airtable", each = "open" }',
+        ),
     ),
     "bitbucket": (
-        ('"Details"     = { bitbucket = "pr.description", owner = "airtable", foreign_edit = "alert" }', '"Details"     = { bitbucket = "pr.description", owner = "bitbucket" }'),
+        (
+            '"Details"     = { bitbucket = "pr.description", owner = "airtable", foreign_edit = "alert" }',
+            '"Details"     = { bitbucket = "pr.description", owner = "bitbucket" }',
+        ),
     ),
-    "no-columns": (('run_id = "Sync run"', '# run_id'), ('note   = "Sync note"', "# note")),
+    "no-columns": (('run_id = "Sync run"', "# run_id"), ('note   = "Sync note"', "# note")),
     "tight": (("floor   = 10", "floor   = 2"),),
 }
 

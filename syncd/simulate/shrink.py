@@ -58,7 +58,9 @@ def _round(best: Scenario, search: _Search) -> Scenario:
     events = [(part, one) for part in ("ops", "troubles", "deaths", "store") for one in getattr(best, part)]
 
     def with_events(kept: Sequence[tuple[str, Any]]) -> Scenario:
-        parts = {part: tuple(one for name, one in kept if name == part) for part in ("ops", "troubles", "deaths", "store")}
+        parts: dict[str, Any] = {
+            part: tuple(one for name, one in kept if name == part) for part in ("ops", "troubles", "deaths", "store")
+        }
         return replace(best, **parts)
 
     kept = _fewer(events, lambda tried: search.still(with_events(tried)))

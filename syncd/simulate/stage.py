@@ -30,6 +30,9 @@ from syncd.store import sqlite
 RETRY = timedelta(seconds=5)
 RESTART_AFTER = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(seconds=60)
+# A process needs as long until its first request: Python, imports, the state's check.
+START_TAKES = timedelta(seconds=1)
+LEDGERS_EVERY = timedelta(seconds=60)
 TURNS_MAX = 20_000
 NETWORK = frozenset({"dns", "tls", "refused", "slow"})
 
@@ -65,7 +68,7 @@ class Evidence:
 class House(wiring.House):
     """The house, which reads no real secret."""
 
-    def secret(self, spec: load.Spec, secret: secret.Secret) -> str:
+    def secret(self, spec: load.Spec, secret: secret.Secret) -> str:  # noqa: ARG002 - as the base class
         """The simulated world's secret of that place."""
         return worlds.secret_of(secret.kind.value, secret.name)
 
@@ -86,12 +89,12 @@ class Stage:
 
         self.home = home
         self.scenario = scenario
-        self.world: World = pickle.loads(begin.world)  # noqa: S301 - made by this very process
+        self.world: World = pickle.loads(begin.world)
         self.logged_before = {one.service: len(one.log) for one in self.machines}
         self.clock = mortal.SimClock(begin.at)
         self.begun_at = begin.at
         self.fate = mortal.Fate(scenario.deaths, death_at)
-        self.disk = mortal.Disk(scenario.store)
+        self.disk = mortal.Disk(scenario.store, self.clock)
         self.switch = mortal.MemorySwitch()
         self.evidence = Evidence()
         self.variant = scenario.variant
@@ -101,7 +104,7 @@ class Stage:
         self._ids = mortal.SeededIds(self.clock, scenario.seed)
         self._latency = timedelta(milliseconds=scenario.latency_ms)
         self._ops = sorted((op for op in scenario.ops if op.during is None), key=lambda op: op.at_s)
-        self._during = [[op, op.during.after] for op in scenario.ops if op.during is not None]
+        self._during: list[list[Any]] = [[op, op.during.after] for op in scenario.ops if op.during is not None]
         self._troubles = sorted(scenario.troubles, key=lambda one: one.at_s)
         self._armed: list[tuple[Trouble, list[tuple[FaultyMachine, int]]]] = []
         self._network: list[list[Any]] = []
@@ -111,9 +114,12 @@ class Stage:
         self._busy: set[str] = set()
         self._healed = False
         self.on_reload: Callable[[], object] = lambda: None
-        self.store = self._open(begin.state)
-        self.journal_before = max((row.sequence for row in self.store.load_journal(limit=1, newest=True)), default=0)
-        self._start()
+        self.store: sqlite.SqliteStore
+        self.journal_before = 0
+        if begin.state is not None:
+            before = sqlite.SqliteStore.in_memory(begin.state).load_journal(limit=1, newest=True)
+            self.journal_before = max((row.sequence for row in before), default=0)
+        self.begin_again(begin.state)
 
     @property
     def machines(self) -> tuple[FaultyMachine, FaultyMachine]:
@@ -129,13 +135,15 @@ class Stage:
 
     def _open(self, image: bytes | None) -> sqlite.SqliteStore:
         if self.scenario.store:
-            return sqlite.SqliteStore.in_memory(image, connect=self.disk.connect)
+            self.disk.opening = True
+            try:
+                return sqlite.SqliteStore.in_memory(image, connect=self.disk.connect)
+            finally:
+                self.disk.opening = False
         return sqlite.SqliteStore.in_memory(image)
 
     def _adapter(self, machine: FaultyMachine) -> mortal.MortalAdapter:
-        return mortal.MortalAdapter(
-            machine, self.clock, self.fate, self._latency, self._under_way, self._answered
-        )
+        return mortal.MortalAdapter(machine, self.clock, self.fate, self._latency, self._under_way, self._answered)
 
     def _start(self) -> None:
         """A new process on the present state; it tries again until it can start, as systemd does."""
@@ -156,23 +164,32 @@ class Stage:
                 self.house = House(outside, Path("spec"), "", settings, store)
                 break
             except errors.SyncdError as error:
-                told = "; ".join(one.expected for one in error.problems) if isinstance(error, errors.SpecError) else error
+                told = (
+                    "; ".join(one.expected for one in error.problems) if isinstance(error, errors.SpecError) else error
+                )
                 self.evidence.failed_starts.append((self.clock.moment, f"{type(error).__name__}: {told}"))
-                if isinstance(error, errors.SpecError) and any(verb == "schema" for _, verb, _, _ in self.evidence.told):
+                if isinstance(error, errors.SpecError) and any(
+                    verb == "schema" for _, verb, _, _ in self.evidence.told
+                ):
                     raise Blocked(str(told)) from error
+                if self.store.failed:
+                    # Started again by systemd, on what the disk holds.
+                    self.store = self._open(self.image())
+                    store = cast("ports.Store", mortal.MortalStore(self.store, self.fate, self.clock, self._committed))
                 if self._healed and len(self.evidence.failed_starts) > 60:
                     raise
                 self.clock.wait(RESTART_AFTER.total_seconds() * min(len(self.evidence.failed_starts), 12))
                 self._move_world()
         else:
             raise AssertionError(f"it never starts: {self.evidence.failed_starts[-1][1]}")
-        self.house.switch = self.switch
+        self.house.switch = self.switch  # type: ignore[assignment]  # the same port, without files
         self.evidence.starts.append(self.clock.moment)
         self._employ()
 
     def _employ(self) -> None:
         self.crew = self.house.crew(lambda: "", self._compare, self._want_reload)
         self._keeper_due = self.clock.moment
+        self._ledgers_due = self.clock.moment + LEDGERS_EVERY
         self._workers_due = [self.clock.moment for _ in self.crew.workers]
         self.control = control.Control(
             contexts=lambda: [worker.context for worker in self.crew.workers],
@@ -220,7 +237,7 @@ class Stage:
 
     def _last_image(self) -> bytes:
         # A store that failed answers nothing any more; what it had committed is still there.
-        return self.store._connection.serialize()  # noqa: SLF001 - the disk, seen from outside of the process
+        return self.store._connection.serialize()
 
     def _crashed(self) -> None:
         self.evidence.deaths.append((self.clock.moment, self.fate.died[-1] if self.fate.dead else "restart"))
@@ -233,6 +250,8 @@ class Stage:
         while True:
             self.fate.dead = False
             self._busy.clear()
+            if self.evidence.starts:
+                self.clock.wait(START_TAKES.total_seconds())
             self.store = self._open(image)
             try:
                 self._start()
@@ -251,7 +270,11 @@ class Stage:
         """A request has left: the network may fail it, and the world may move before it arrives."""
         for one in self._network:
             trouble: Trouble = one[0]
-            if trouble.service not in (None, service) or trouble.method not in (None, method) or trouble.route not in path:
+            if (
+                trouble.service not in (None, service)
+                or trouble.method not in (None, method)
+                or trouble.route not in path
+            ):
                 continue
             one[1] += 1
             if one[1] <= trouble.after or (trouble.count is not None and one[1] > trouble.after + trouble.count):
@@ -278,7 +301,7 @@ class Stage:
             self.deliver()
 
     def _answered(self, service: str, method: str, path: str, body: Any, status: int) -> None:
-        if method != "GET" and not path.split("?")[0].endswith("/listRecords"):
+        if method != "GET" and not path.split("?", maxsplit=1)[0].endswith("/listRecords"):
             self.evidence.sent.append((self.clock.moment, service, method, path, body, status))
 
     # -------------------------------------------------------------------------------------------------- time
@@ -322,6 +345,9 @@ class Stage:
             self._reload_wanted = False
             self.reload(self.variant)
         now = self.clock.moment
+        if self._ledgers_due <= now:
+            self._ledgers_due = now + LEDGERS_EVERY
+            self._step("ledgers", self._save_ledgers)
         if self._keeper_due <= now:
             self._keeper_due = self._step("keeper", self.crew.keeper.step)
             self._workers_due = [self.clock.moment for _ in self._workers_due]
@@ -335,6 +361,10 @@ class Stage:
         if (next_at := self._next_of_world()) is not None:
             due_at.append(next_at)
         return min(due_at)
+
+    def _save_ledgers(self, now: datetime) -> datetime:
+        self.house.ledger.save()
+        return now
 
     def _step(self, name: str, step: Callable[[datetime], datetime]) -> datetime:
         """One actor's turn, as its thread in `daemon` would take it; when it wants the next, in world time."""
@@ -558,6 +588,7 @@ class Stage:
 
     def apply(self, accept: Sequence[str]) -> None:
         """`syncd apply`; a person types it again when the process died of it."""
+        self.evidence.applies.append(self.clock.moment)
         for _ in range(50):
             try:
                 self.control.apply(None, None, list(accept))
@@ -566,7 +597,6 @@ class Stage:
             except errors.SyncdError as error:
                 raise ValueError(str(error)) from error
             else:
-                self.evidence.applies.append(self.clock.moment)
                 return
 
     def resolve(self, winner: str) -> None:

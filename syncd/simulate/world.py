@@ -65,7 +65,12 @@ def fill(world: World, spec: load.Spec) -> None:
     for name, connection in spec.file.airtable.items():
         syncs = {key: sync for key, sync in spec.file.sync.items() if sync.airtable.base == name}
         tables = [_table(key, sync) for key, sync in syncs.items()]
-        roles = {"syncd@acme.dev": "create", "ada@acme.dev": "owner", "grace@acme.dev": "edit", "linus@acme.dev": "edit"}
+        roles = {
+            "syncd@acme.dev": "create",
+            "ada@acme.dev": "owner",
+            "grace@acme.dev": "edit",
+            "linus@acme.dev": "edit",
+        }
         made = world.airtable.control(
             "add_base", {"id": connection.base, "name": name, "tables": [*tables, _strangers()], "roles": roles}, now
         )
@@ -246,7 +251,9 @@ def marker(sync: schema.Sync, record: str) -> str:
 
 def tokens(spec: load.Spec) -> Mapping[str, str]:
     """Every token of the spec's connections by service; the last one where there are several."""
-    return {
-        **{"airtable": secret_of(*one.token) for one in spec.file.airtable.values()},
-        **{"bitbucket": secret_of(*one.token) for one in spec.file.bitbucket.values()},
-    }
+    found = {}
+    for airtable in spec.file.airtable.values():
+        found["airtable"] = secret_of(*airtable.token)
+    for bitbucket in spec.file.bitbucket.values():
+        found["bitbucket"] = secret_of(*bitbucket.token)
+    return found

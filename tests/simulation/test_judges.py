@@ -1,0 +1,158 @@
+"""The judges complain when they must: a true case is falsified in one place, and the right promise is named."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from syncd.simulate import invariants, play, setting
+from syncd.simulate.case import Case
+from syncd.simulate.scenario import Op, Scenario
+
+DAY = Scenario(
+    ops=(
+        Op(at_s=10, verb="edit", arguments={"record": 0, "cells": {"Status": "Ready"}}),
+        Op(at_s=30, verb="edit", arguments={"record": 2, "cells": {"Name": "Another name"}}),
+        Op(at_s=40, verb="pause", arguments={"scope": "to-airtable"}),
+        Op(at_s=41, verb="resume", arguments={"scope": "to-airtable"}),
+        Op(at_s=60, verb="merge", arguments={"pull_request": 1}),
+    ),
+    minutes=4,
+)
+
+
+@pytest.fixture
+def case(home: setting.Setting) -> Case:
+    """A day that went well."""
+    found = play.play(home, DAY, keep=True)
+    assert found.violations == []
+    assert found.case is not None
+    return found.case
+
+
+def _no_row(case: Case) -> None:
+    row = next(row for row in case.rows if row.sequence > case.journal_before and row.kind == "status")
+    case.rows = [one for one in case.rows if (one.object, one.field) != (row.object, row.field)]
+
+
+def _open_row(case: Case) -> None:
+    case.rows = [*case.rows[:-1], replace(case.rows[-1], state="sent")]
+
+
+def _late_row(case: Case) -> None:
+    case.rows = [replace(row, at=row.at + timedelta(minutes=20)) for row in case.rows]
+
+
+def _other_cell(case: Case) -> None:
+    truth = case.truths["features"]
+    for work in truth.work.values():
+        if work.primary is not None and work.primary.state == "OPEN":
+            work.primary.title += " and more"
+
+
+def _other_status(case: Case) -> None:
+    truth = case.truths["features"]
+    for work in truth.work.values():
+        if work.scope["record"]["Status"] == "Merged":
+            work.scope["record"]["Status"] = "In Review"
+
+
+def _long_pause(case: Case) -> None:
+    case.evidence.pauses = [(case.marks["begun"], "to-airtable", True)]
+
+
+def _not_processed(case: Case) -> None:
+    case.inbox = 1
+
+
+def _second_branch(case: Case) -> None:
+    for place, every in list(case.history.items()):
+        if every[0].own and every[0].change.kind == "branch":
+            case.history[f"{place[0]}-again", place[1]] = every
+
+
+def _secret(case: Case) -> None:
+    case.image += case.secrets[0].encode()
+
+
+def _private(case: Case) -> None:
+    case.image += b"CANARY-9f1c7b cell features 1"
+
+
+def _wrote_again(case: Case) -> None:
+    case.marks = {**case.marks, "settled": case.marks["begun"]}
+
+
+def _wrong_edge(case: Case) -> None:
+    status = next(sync.status for sync in case.syncs() if sync.status is not None)
+    bare = replace(status, transitions=())
+    sync = replace(next(iter(case.syncs())), status=bare)
+    case.spans = [(case.spans[0][0], replace(case.spans[0][1], syncs={sync.name: sync}))]
+
+
+def _degraded(case: Case) -> None:
+    case.status = {**case.status, "state": "degraded", "reasons": ["something"]}
+
+
+def _airtable_owns_nothing(case: Case) -> None:
+    sync = next(iter(case.syncs()))
+    fields = tuple(
+        replace(rule, owner=next(one.owner for one in sync.fields if one.attribute == "pr.title"))
+        for rule in sync.fields
+    )
+    case.spans = [(case.spans[0][0], replace(case.spans[0][1], syncs={sync.name: replace(sync, fields=fields)}))]
+
+
+def _stranger(case: Case) -> None:
+    index = next(index for index, one in enumerate(case.effects) if one.own and one.change.attribute == "title")
+    case.effects[index] = replace(case.effects[index], place=("{strangers}#1", "title"))
+
+
+def _throttled(case: Case) -> None:
+    service = case.logs["airtable"]
+    index = next(index for index, one in enumerate(service) if index > case.begun["airtable"] and one.method == "GET")
+    case.logs = {
+        **case.logs,
+        "airtable": [*service[:index], replace(service[index], status=429), *service[index + 1 :]],
+    }
+
+
+def _foreign_value(case: Case) -> None:
+    case.rows = [replace(row, before="null") if row.place == "pr.title" else row for row in case.rows]
+
+
+def _internal(case: Case) -> None:
+    case.evidence.internal.append((case.marks["begun"], "worker 0: KeyError"))
+
+
+def _failed_commit(case: Case) -> None:
+    case.commits_failed = [case.marks["begun"]]
+
+
+FALSIFIED: list[tuple[str, Callable[[Case], None], str]] = [
+    ("a row is missing", _no_row, "I05"),
+    ("a row never ended", _open_row, "I14"),
+    ("rows came after their writes", _late_row, "I14"),
+    ("a title is another", _other_cell, "I01"),
+    ("a status stopped early", _other_status, "I01"),
+    ("a write although paused", _long_pause, "I20"),
+    ("a delivery was left", _not_processed, "I16"),
+    ("two branches", _second_branch, "I10"),
+    ("a token in the state", _secret, "I29"),
+    ("a private cell in the state", _private, "I30"),
+    ("writes after rest", _wrote_again, "I02"),
+    ("a step without an edge", _wrong_edge, "I12"),
+    ("degraded without a reason", _degraded, "I35"),
+    ("a field of the other owner", _airtable_owns_nothing, "I03"),
+    ("a pull request of nobody", _stranger, "I04"),
+    ("a 429 of our own making", _throttled, "I21"),
+    ("a mistake of our own", _internal, "I31"),
+    ("requests after a failed commit", _failed_commit, "I32"),
+]
+
+
+@pytest.mark.parametrize(("falsify", "invariant"), [row[1:] for row in FALSIFIED], ids=[row[0] for row in FALSIFIED])
+def test_a_falsified_case_is_found_out(case: Case, falsify: Callable[[Case], None], invariant: str) -> None:
+    falsify(case)
+    assert invariant in {one.invariant for one in invariants.judge(case)}

@@ -507,6 +507,8 @@ class Operation:
     Args:
         kind: "cells", "attributes", "branch", "pull_request".
         request: what is needed to look whether it was done, as JSON-ready values.
+        at: when it was planned.
+        looked_at: when it was last looked up without finding out; `attempts` counts these looks.
     """
 
     id: OperationId
@@ -518,6 +520,8 @@ class Operation:
     at: datetime
     state: str = "planned"
     attempts: int = 0
+    sent_at: datetime | None = None
+    looked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -768,8 +772,8 @@ class Store(Protocol):
     def load_unfinished(self, sync: SyncName) -> tuple[Operation, ...]:
         """Operations that are planned, sent or unknown, oldest first."""
 
-    def save_looked(self, operation: OperationId) -> None:
-        """One more look at an unknown operation found nothing: count it in `attempts`."""
+    def save_looked(self, operation: OperationId, now: datetime) -> None:
+        """One more look at an unknown operation found nothing: count it in `attempts`, and remember when it was."""
 
     def load_recent_changes(self, sync: SyncName, since: datetime) -> tuple[tuple[RecordId, datetime, int], ...]:
         """

@@ -36,9 +36,10 @@ from syncd.model.event import Dirt, DirtyWork
 from syncd.model.ids import FieldId, RecordId, RepositoryId, RunId
 from syncd.model.outcome import Result
 from syncd.model.record import Record
+from syncd.model.schema import Repository
 from syncd.model.situation import Made
 from syncd.model.value import Unknown, Value
-from syncd.model.work import PullRequest
+from syncd.model.work import Branch, PullRequest
 
 _log = log.logger("flow.apply")
 
@@ -364,18 +365,30 @@ class Run:
     def _create_branch(self, step: Step, action: CreateBranch) -> None:
         repository = self._context.repository(action.repository)
         found = recover.find_branch(self._context, repository.id, action.record)
+        made = found is None
         if found is None:
             start = action.start or self._context.changelog.fetch_repository(repository.id).main_branch
             if not start:
                 self._refuse(step, f"{repository.slug} is empty: it has no branch to start from")
                 return
-            found = self._context.changelog.create_branch(repository, action.name, start)
+            found, made = self._new_branch(repository, action, start)
         self._reread(action.repository, Dirt.BRANCH, found.name)
-        self._made(step, action, actions.object_of_branch(found.repository, found.name))
+        self._made(step, action, actions.object_of_branch(found.repository, found.name), found=not made)
+
+    def _new_branch(self, repository: Repository, action: CreateBranch, start: str) -> tuple[Branch, bool]:
+        """The branch, and whether it was made now: "exists" means that the list did not show it yet, and is taken over (BB15)."""
+        try:
+            return self._context.changelog.create_branch(repository, action.name, start), True
+        except errors.Rejected:
+            present = self._context.changelog.fetch_branch(repository, action.name)
+            if present is None:
+                raise
+            return present, False
 
     def _create_pull_request(self, step: Step, action: CreatePullRequest) -> None:
         repository = self._context.repository(action.repository)
         pull_request = recover.find_pull_request(self._context, repository.id, action.source)
+        found = pull_request is not None
         if pull_request is None:
             pull_request = self._context.changelog.create_pull_request(
                 repository,
@@ -389,13 +402,14 @@ class Run:
         self._progress[action.record].links.append(
             NewLink(record=action.record, pull_request=pull_request.key, evidence="action")
         )
-        self._made(step, action, actions.object_of_pull_request(pull_request.key))
+        self._made(step, action, actions.object_of_pull_request(pull_request.key), found=found)
 
-    def _made(self, step: Step, action: Action, object: str) -> None:
+    def _made(self, step: Step, action: Action, object: str, *, found: bool) -> None:
         self._progress[action.record].made.append(Made(rule=action.rule, object=object))
         # The new object changes what the record's rules say: plan it again at once.
         self._progress[action.record].complete = False
-        self._end(step, Result.APPLIED, again_at=self._context.clock.now(), failed=False)
+        told = "it was there already: found, not made" if found else ""
+        self._end(step, Result.APPLIED, told, again_at=self._context.clock.now(), failed=False)
 
     def _mirror(self, read: PullRequest, step: Step) -> None:
         """Put what was answered into the mirror, unless more than its attributes moved: then all of it is read."""

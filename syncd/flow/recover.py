@@ -90,7 +90,8 @@ def resolve(context: Context, now: datetime) -> datetime | None:
     for one in context.store.load_unfinished(context.name):
         if one.state != Result.UNKNOWN.value:
             continue
-        due = one.at + LOOK_AFTER[min(one.attempts, len(LOOK_AFTER) - 1)]
+        # From the last look on, not from the sending: an answer that was waited for in vain must not use the waits up.
+        due = (one.looked_at or one.sent_at or one.at) + LOOK_AFTER[min(one.attempts, len(LOOK_AFTER) - 1)]
         if due > now:
             again.append(due)
             continue
@@ -120,7 +121,7 @@ def _resolve(context: Context, one: ports.Operation, now: datetime) -> datetime 
         found = _look_for(context, one)
     # A create that is not there yet may still appear (BB04, BB27): only the last empty answer counts.
     if found is None or (not found.object and one.kind in operation.CREATES and not last):
-        context.store.save_looked(one.id)
+        context.store.save_looked(one.id, now)
         return now + LOOK_AFTER[min(one.attempts + 1, len(LOOK_AFTER) - 1)]
     _settle(context, one, found, now)
     return None

@@ -141,9 +141,12 @@ def save_run_end(db: Connection, run: RunId, now: datetime) -> None:
     db.execute("UPDATE run SET ended_at = :now WHERE id = :id", {"id": run, "now": columns.moment(now)})
 
 
-def save_looked(db: Connection, operation: OperationId) -> None:
+def save_looked(db: Connection, operation: OperationId, now: datetime) -> None:
     """As `ports.Store.save_looked`."""
-    db.execute("UPDATE operation SET attempts = attempts + 1 WHERE id = :id", {"id": operation})
+    db.execute(
+        "UPDATE operation SET attempts = attempts + 1, looked_at = :now WHERE id = :id",
+        {"id": operation, "now": columns.moment(now)},
+    )
 
 
 def save_foreign_edits(db: Connection, sync: SyncName, edits: Sequence[ForeignEdit], now: datetime) -> None:
@@ -203,7 +206,7 @@ def save_race(db: Connection, sync: SyncName, sequence: int, overwritten: str) -
 def load_unfinished(db: Connection, sync: SyncName) -> tuple[Operation, ...]:
     """As `ports.Store.load_unfinished`."""
     rows = db.execute(
-        "SELECT id, run, side, kind, request, at, state, attempts FROM operation"
+        "SELECT id, run, side, kind, request, at, state, attempts, sent_at, looked_at FROM operation"
         f" WHERE sync = :sync AND state IN {OPEN} ORDER BY sequence",
         {"sync": sync},
     )
@@ -218,8 +221,10 @@ def load_unfinished(db: Connection, sync: SyncName) -> tuple[Operation, ...]:
             at=columns.at(at),
             state=state,
             attempts=attempts,
+            sent_at=columns.at_or_none(sent_at),
+            looked_at=columns.at_or_none(looked_at),
         )
-        for id, run, side, kind, request, at, state, attempts in rows.fetchall()
+        for id, run, side, kind, request, at, state, attempts, sent_at, looked_at in rows.fetchall()
     )
 
 

@@ -230,6 +230,7 @@ CREATE TABLE operation (
   request TEXT NOT NULL CHECK (json_valid(request)),
   at INTEGER NOT NULL,
   sent_at INTEGER,
+  looked_at INTEGER,
   ended_at INTEGER,
   state TEXT NOT NULL,
   error TEXT NOT NULL DEFAULT '',

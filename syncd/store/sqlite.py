@@ -437,9 +437,9 @@ class SqliteStore:
         with self._reading() as db:
             return journal.load_unfinished(db, sync)
 
-    def save_looked(self, operation: OperationId) -> None:
+    def save_looked(self, operation: OperationId, now: datetime) -> None:
         with self._writing() as db:
-            journal.save_looked(db, operation)
+            journal.save_looked(db, operation, now)
 
     def load_recent_changes(self, sync: SyncName, since: datetime) -> tuple[tuple[RecordId, datetime, int], ...]:
         with self._reading() as db:

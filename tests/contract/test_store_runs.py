@@ -289,11 +289,12 @@ def test_an_unknown_outcome_stays_open_until_it_was_looked_up(store: Store) -> N
     store.save_intents(a_run(), [an_operation()], [an_entry()])
     store.save_sent([OperationId("op1")], s(1))
     commit(store, ended=(ended(result=Result.UNKNOWN, error="no answer"),))
-    store.save_looked(OperationId("op1"))
-    store.save_looked(OperationId("op1"))
+    store.save_looked(OperationId("op1"), s(2))
+    store.save_looked(OperationId("op1"), s(4))
 
     (open_one,) = store.load_unfinished(SYNC)
     assert (open_one.state, open_one.attempts) == ("unknown", 2)
+    assert (open_one.sent_at, open_one.looked_at) == (s(1), s(4))
     assert store.load_journal()[0].ended_at is None
     commit(store, ended=(ended(),))
     assert (unfinished(store), states(store)) == ([], ["applied"])

@@ -662,6 +662,9 @@ class Store(Protocol):
     ) -> None:
         """Likewise for work."""
 
+    def load_dirty_work(self, repository: RepositoryId) -> tuple[DirtyWorkMark, ...]:
+        """Every mark on work of this repository, due or not, claimed or not."""
+
     def save_parked_work(self, mark: DirtyWorkMark, again_at: datetime, error: str, marking: Marking) -> None:
         """
         Give a mark up whose object alone cannot be read: it is no longer unread, but what it belongs to is not complete.

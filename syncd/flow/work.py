@@ -129,14 +129,16 @@ def _refresh_repository(
 ) -> None:
     if any(mark.work.dirt is Dirt.REPOSITORY for mark in marks):
         read_repository(context, repository, now, marks, thorough=False)
-        return
+        still = {one.work for one in context.store.load_dirty_work(repository.id)}
+        marks = [mark for mark in marks if mark.work in still]
     reading = Reading(context, repository)
     read = _read_marks(context, reading, repository, marks)
     stale = _stale(read.through, reading)
     reading.save(now, [mark for mark in read.through if mark not in stale])
     for attempts in sorted({mark.attempts for mark in stale}):
         again = [mark for mark in stale if mark.attempts == attempts]
-        context.store.release_work(again, now + LOOK_AGAIN[attempts], failed=True)
+        reason = "the service does not show yet what its event told"
+        context.store.release_work(again, now + LOOK_AGAIN[attempts], failed=True, error=reason)
     for mark, error in read.failed:
         _put_off(context, repository, mark, error, now)
     if read.throttled is not None:
@@ -263,12 +265,15 @@ def read_repository(
         thorough: also what no event and no update time tells: a rename, builds of open heads, all deployments, and whom
             work is evidence for that was read under other rules.
 
+    What it read answers every mark made before it began, whoever claimed it and whenever it is due.
+
     Returns:
         How many records' work changed.
 
     Raises:
         ServiceError: the repository could not be read; nothing of it was believed.
     """
+    marks = (*marks, *context.store.load_dirty_work(repository.id))
     current = context.changelog.fetch_repository(repository.id) if thorough else repository
     if current.id != repository.id:
         raise errors.Gone(
@@ -289,12 +294,23 @@ def read_repository(
     except errors.Throttled:
         reading.save(now, ())
         raise
-    changed = reading.save(now, marks, listed_at=now)
+    changed = reading.save(now, _answered(marks, reading), listed_at=now)
     newest = max((one.updated_on for one in reading.read), default=None)
     if newest is not None:
         context.store.save_text(_until_key(current), newest.isoformat())
     set_trouble(context, current, "", now)
     return len(changed.get(context.name, ()))
+
+
+def _answered(marks: Sequence[ports.DirtyWorkMark], reading: "Reading") -> list[ports.DirtyWorkMark]:
+    """What the lists of a repository tell; builds, and pull requests that no list shows, are read singly."""
+    stale, listed = _stale(marks, reading), {str(one.key.number) for one in reading.read}
+    return [
+        mark
+        for mark in marks
+        if mark.work.dirt in (Dirt.REPOSITORY, Dirt.BRANCH)
+        or (mark.work.dirt is Dirt.PULL_REQUEST and mark.work.name in listed and mark not in stale)
+    ]
 
 
 def _until_key(repository: Repository) -> str:

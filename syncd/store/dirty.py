@@ -6,7 +6,7 @@ Claims stand in a table of the connection, so that a restart frees them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from syncd.model.event import Dirt, DirtyWork
@@ -54,7 +54,11 @@ ON CONFLICT (repository, dirt, name) DO UPDATE SET
   happened_at = max(coalesce(happened_at, excluded.happened_at), coalesce(excluded.happened_at, happened_at)),
   error = ''
 """
-# A key whose `since` lies ahead was marked before the wall clock was set back: it is due (reliability.md I33).
+# A key whose `since` lies ahead was marked before the wall clock was set back: it is due (reliability.md I33). So is work
+# that was given back while the clock was ahead: after an error it never waits longer than this, ...
+RETRIED_WITHIN = timedelta(minutes=15)
+# ... and at most so long when a service asked for silence.
+THROTTLED_WITHIN = timedelta(hours=24)
 _DUE = """
 SELECT record, lane, mark, since, attempts FROM dirty_record AS key
 WHERE sync = :sync AND parked = 0 AND (not_before <= :now OR since > :now) AND NOT EXISTS (
@@ -64,7 +68,8 @@ ORDER BY lane, since, record LIMIT :limit
 _DUE_WORK = """
 SELECT repository, dirt, name, mark, since, attempts, happened_at FROM dirty_work AS key
 WHERE repository IN (SELECT value FROM json_each(:repositories))
-  AND (not_before <= :now OR since > :now OR (:early AND attempts = 0))
+  AND (not_before <= :now OR since > :now OR (:early AND attempts = 0)
+    OR not_before - :now > CASE WHEN error <> '' THEN :retried_within ELSE :throttled_within END)
   AND NOT EXISTS (
     SELECT 1 FROM claimed_work AS claim
     WHERE claim.repository = key.repository AND claim.dirt = key.dirt AND claim.name = key.name)
@@ -154,21 +159,36 @@ def claim_work(
         "now": columns.moment(now),
         "limit": limit,
         "early": int(early),
+        "retried_within": RETRIED_WITHIN // timedelta(microseconds=1),
+        "throttled_within": THROTTLED_WITHIN // timedelta(microseconds=1),
     }
     found = db.execute(_DUE_WORK, wanted).fetchall()
     db.executemany(
         "INSERT INTO claimed_work (repository, dirt, name, mark) VALUES (:repository, :dirt, :name, :mark)",
         [{"repository": one[0], "dirt": one[1], "name": one[2], "mark": one[3]} for one in found],
     )
-    return tuple(
-        DirtyWorkMark(
-            work=DirtyWork(repository=RepositoryId(repository), dirt=Dirt(dirt), name=name),
-            mark=mark,
-            since=columns.at(since),
-            attempts=attempts,
-            happened_at=columns.at_or_none(happened_at),
-        )
-        for repository, dirt, name, mark, since, attempts, happened_at in found
+    return tuple(_work_mark(*row) for row in found)
+
+
+def load_work(db: Connection, repository: RepositoryId) -> tuple[DirtyWorkMark, ...]:
+    """As `ports.Store.load_dirty_work`."""
+    found = db.execute(
+        "SELECT repository, dirt, name, mark, since, attempts, happened_at FROM dirty_work"
+        " WHERE repository = :repository ORDER BY dirt, name",
+        {"repository": repository},
+    ).fetchall()
+    return tuple(_work_mark(*row) for row in found)
+
+
+def _work_mark(
+    repository: str, dirt: str, name: str, mark: int, since: int, attempts: int, happened_at: int | None
+) -> DirtyWorkMark:
+    return DirtyWorkMark(
+        work=DirtyWork(repository=RepositoryId(repository), dirt=Dirt(dirt), name=name),
+        mark=mark,
+        since=columns.at(since),
+        attempts=attempts,
+        happened_at=columns.at_or_none(happened_at),
     )
 
 

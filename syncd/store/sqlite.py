@@ -293,6 +293,10 @@ class SqliteStore:
         with self._writing() as db:
             dirty_keys.release_work(db, marks, not_before, failed=failed, error=error)
 
+    def load_dirty_work(self, repository: RepositoryId) -> tuple[DirtyWorkMark, ...]:
+        with self._reading() as db:
+            return dirty_keys.load_work(db, repository)
+
     def save_parked_work(self, mark: DirtyWorkMark, again_at: datetime, error: str, marking: Marking) -> None:
         with self._writing() as db:
             dirty_keys.park_work(db, mark, again_at, error)

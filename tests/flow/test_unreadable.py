@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from syncd.model.event import Dirt, DirtyWork
 from syncd.sandbox.wire import Request, Response
-from tests.flow.house import MINUTE, Lab
+from tests.flow.house import MINUTE, Lab, VirtualClock
 
 _JSON = {"content-type": "application/json"}
 _REFUSAL = b'{"type": "error", "error": {"message": "no"}}'
@@ -82,3 +85,79 @@ def test_a_repository_that_cannot_be_read_is_not_taken_for_one_odd_object(tmp_pa
     mend()
     lab.run(20 * MINUTE)
     assert lab.status()["state"] == "ok", lab.status()["reasons"]
+
+
+class _Skewed:
+    """Our clock, which runs ahead of the services'."""
+
+    def __init__(self, true: VirtualClock) -> None:
+        self._true = true
+        self.ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """What our clock shows."""
+        return self._true.at + self.ahead
+
+    def monotonic_s(self) -> float:
+        """As the true one."""
+        return self._true.monotonic_s()
+
+    def wait(self, seconds: float) -> None:
+        """As the true one."""
+        self._true.wait(seconds)
+
+
+class SkewedLab(Lab):
+    """A lab in which syncd's clock can run ahead of the world's."""
+
+    def __init__(self, folder: Path, **named: Any) -> None:
+        super().__init__(folder, **named)
+        self.skewed = _Skewed(self.clock)
+        self.outside = replace(self.outside, clock=self.skewed)
+        self.restart()
+
+    def step(self) -> datetime:
+        """As `Lab.step`, by syncd's clock."""
+        self.deliver()
+        ours = [self.crew.keeper.step(self.skewed.now()) - self.skewed.ahead]
+        ours += [worker.step(self.skewed.now()) - self.skewed.ahead for worker in self.crew.workers]
+        theirs = [at for one in (self.airtable, self.bitbucket) if (at := one.next_due_at()) is not None]
+        return min(ours + theirs)
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["stays ahead", "was ahead"])
+def test_a_clock_ahead_hides_no_update_of_a_pull_request(tmp_path: Path, back: bool) -> None:
+    lab = SkewedLab(tmp_path, hooks=False)
+    lab.adopt()
+    repository, number = lab.world.pull_requests["Rate limits"]
+    lab.skewed.ahead = timedelta(hours=2)
+    lab.run(20 * MINUTE)
+    lab.work("edit_pull_request", repository=repository, id=number, draft=False, user="grace")
+    if back:
+        lab.skewed.ahead = timedelta(0)
+    lab.run(20 * MINUTE)
+    assert lab.cells("Rate limits")["Status"] == "In Review"
+
+
+def test_work_given_back_while_the_clock_was_ahead_does_not_wait_for_it(tmp_path: Path) -> None:
+    lab = adopted(tmp_path)
+    (repository, *_) = lab.crew.workers[0].context.repository_ids
+    now, year = lab.clock.now(), timedelta(days=365)
+    lab.store.mark_work([(DirtyWork(repository=repository, dirt=Dirt.PULL_REQUEST, name="1"), None)], now, now)
+    marks = lab.store.claim_work([repository], now + year, 10)
+    lab.store.release_work(marks, now + year + MINUTE, failed=True, error="502")
+    lab.run(MINUTE)
+    assert lab.store.load_dirty_work(repository) == ()
+
+
+def test_a_complete_read_answers_what_was_marked_before_it(tmp_path: Path) -> None:
+    lab = adopted(tmp_path)
+    (repository, *_) = lab.crew.workers[0].context.repository_ids
+    now = lab.clock.now()
+    dirty = [(Dirt.BRANCH, "main"), (Dirt.PULL_REQUEST, "1"), (Dirt.REPOSITORY, "")]
+    lab.store.mark_work(
+        [(DirtyWork(repository=repository, dirt=dirt, name=name), None) for dirt, name in dirty], now, now + MINUTE
+    )
+    lab.control.compare("features")
+    lab.run(timedelta(seconds=1))
+    assert lab.store.load_dirty_work(repository) == ()

@@ -54,7 +54,18 @@ def forget(context: Context, base: BaseId | None = None, repository: RepositoryI
     for name, sync in context.rules.syncs.items():
         reads = repository is not None and any(one.id == repository for one in sync.repositories)
         if sync.base == base or reads:
+            # The count first: a compare that is under way sees by it that it came too early.
+            context.store.save_text(_missed_key(name), str(_missed(context, name) + 1))
             context.store.save_text(due_key(name), "")
+
+
+def _missed_key(sync: SyncName) -> str:
+    """Where the state counts how often something may have been missed."""
+    return f"missed:{sync}"
+
+
+def _missed(context: Context, sync: SyncName) -> int:
+    return int(context.store.load_text(_missed_key(sync)) or 0)
 
 
 def last(context: Context) -> datetime | None:
@@ -78,7 +89,7 @@ def compare(context: Context, now: datetime, stop: Callable[[], str]) -> Compare
     Raises:
         ServiceError: Airtable could not be read; nothing was believed missing and the compare counts as not done.
     """
-    unread = []
+    unread, missed = [], _missed(context, context.name)
     for repository in context.sync.repositories:
         if stop():
             break
@@ -88,6 +99,9 @@ def compare(context: Context, now: datetime, stop: Callable[[], str]) -> Compare
     ended = context.clock.now()
     if not unread and not stop():
         context.store.save_text(due_key(context.name), now.isoformat())
+        if _missed(context, context.name) != missed:
+            # What was missed after its place was read: only another compare finds it.
+            context.store.save_text(due_key(context.name), "")
     done = Compared(
         records=records,
         marked=marked,

@@ -430,7 +430,18 @@ class Reading:
     def branches(
         self, read: Iterable[tuple[str, Branch | None]], *, complete: bool = False, again: bool = False
     ) -> None:
-        """Take branches (None: not there any more) and ask what a moved head has that the main branch lacks."""
+        """
+        Take branches (None: not there any more) and ask what a moved head has that the main branch lacks.
+
+        When the main branch moved, what was ahead of it may not be any more. `ahead` is always against the main branch,
+        also where a rule opens its pull request into another.
+        """
+        # The main branch last: when the rest could not be asked, it counts as not moved yet.
+        read = sorted(read, key=lambda pair: pair[0] == self._repository.main_branch)
+        overtaken = self._overtaken(dict(read))
+        if not complete:
+            named = {name for name, _ in read}
+            read = [*((name, one) for name, one in overtaken.items() if name not in named), *read]
         for name, branch in read:
             if branch is None:
                 self._gone.append(name)
@@ -442,6 +453,7 @@ class Reading:
                 known is not None
                 and known.target_commit == branch.target_commit
                 and not again
+                and name not in overtaken
                 and known.ahead is not None
             ):
                 done = replace(branch, ahead=known.ahead, commit_records=known.commit_records)
@@ -457,6 +469,18 @@ class Reading:
             for sync in self._syncs:
                 self._links[sync.name][f"branch:{name}"] = link.of_branch(done)
         self._complete = self._complete or complete
+
+    def _overtaken(self, read: Mapping[str, Branch | None]) -> Mapping[str, Branch]:
+        """The linked branches that were ahead of where the main branch was before this read."""
+        main = self._repository.main_branch
+        before, after = self._known_branches.get(main), read.get(main)
+        if before is None or after is None or before.target_commit == after.target_commit:
+            return {}
+        return {
+            name: one
+            for name, one in self._known_branches.items()
+            if one.ahead and (link.of_branch(one) or name in self._sources())
+        }
 
     def builds_of(self, commits: Iterable[str]) -> None:
         """Take the builds of these commits, when they are the head of a pull request that belongs to a record."""

@@ -161,3 +161,20 @@ def test_a_complete_read_answers_what_was_marked_before_it(tmp_path: Path) -> No
     lab.control.compare("features")
     lab.run(timedelta(seconds=1))
     assert lab.store.load_dirty_work(repository) == ()
+
+
+def test_a_branch_that_main_caught_up_with_is_not_ahead_any_more(tmp_path: Path) -> None:
+    lab = adopted(tmp_path)
+    lab.edit("Login page", Status="Ready")
+    lab.run(2 * MINUTE)
+    ((repository, branch),) = lab.branches("Login page")
+    lab.edit("Login page", Hold_sync=True)
+    lab.run(MINUTE)
+    lab.work("push", repository=repository, branch=branch, commits=["Sign in\n"], user="grace")
+    lab.run(2 * MINUTE)
+    lab.work("push", repository=repository, branch="main", base=branch, force=True, commits=0, user="grace")
+    lab.run(2 * MINUTE)
+    lab.edit("Login page", Hold_sync=False)
+    lab.run(3 * MINUTE)
+    assert [row for row in lab.journal("Login page") if row["kind"] == "create pull request"] == []
+    assert lab.cells("Login page")["Sync state"] == "ok"

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from syncd import errors, log, ports
-from syncd.flow import apply, collect, cycle, digest, full_compare, health
+from syncd.flow import apply, collect, cycle, digest, full_compare, health, refusal
 from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.change import AgreedKey, CreateBranch, Plan, RecordPlan, RecordState, Side, Write
@@ -29,6 +29,7 @@ class Control:
         want_compare: ask a sync's worker for a full compare.
         reload: read the spec again; returns what came of it.
         exclusive: a lock per sync, so that a command's plan and the worker's pass never run together.
+        stop: why an apply should end between two requests, because the process or its spec does; "" to go on.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Control:
         reload: Callable[[], Mapping[str, Any]],
         exclusive: Callable[[SyncName], Any],
         ready: Callable[[], tuple[bool, str]],
+        stop: Callable[[], str] = lambda: "",
     ) -> None:
         self._contexts = contexts
         self._vital = vital
@@ -51,6 +53,7 @@ class Control:
         self._reload = reload
         self._exclusive = exclusive
         self._ready = ready
+        self._stop = stop
 
     # ------------------------------------------------------------------------------------------------- looking
 
@@ -105,7 +108,8 @@ class Control:
             for repository in context.sync.repositories:
                 full_compare.compare_repository(context, repository.id, now)
             ids, names = self._listed(context)
-            collected = collect.collect(context, ids, now)
+            # As `apply` reads it, which tries again what was refused.
+            collected = collect.collect(context, ids, now, again=True)
             planned = cycle.make_plan(context, collected, now)
             verdict = cycle.judge(context, planned, now, accepting=True)
             return render(context, planned, names, "; ".join(verdict.reasons), verdict.largest)
@@ -146,18 +150,22 @@ class Control:
             for repository in context.sync.repositories:
                 if problem := full_compare.compare_repository(context, repository.id, now):
                     raise errors.SyncdError(f"{problem}; nothing was applied", next_step="syncd status")
-            ids, _ = self._listed(context)
-            if plan_digest is not None:
-                self._same(context, ids, plan_digest, now)
+            refused = refusal.standing(context)
+            # A refused plan is accepted as it was: of its records alone, and of the daemon's without rules in adoption.
+            if refused is not None and refused.digest == plan_digest:
+                ids, accepting = list(refused.records), refused.accepting
+            else:
+                ids, accepting = self._listed(context)[0], True
             keys = self._claim(context, ids, now)
             try:
                 done = cycle.carry_out(
                     context,
                     keys,
                     now,
-                    lambda: "",
-                    accepting=True,
+                    self._stop,
+                    accepting=accepting,
                     accept_mass_change=accept_mass_change,
+                    expected=plan_digest,
                     by="command",
                 )
             except errors.SyncdError:
@@ -169,24 +177,19 @@ class Control:
                     next_step=f"syncd apply {done.digest} --accept mass-change",
                     largest=done.largest,
                 )
-            context.store.save_accepted(context.name, context.sync.accepts(), self._clock.now())
+            after = self._clock.now()
+            if accepting:
+                context.store.save_accepted(context.name, context.sync.accepts(), after)
+            else:
+                # What waited behind the refusal goes on.
+                known = sorted(context.store.load_known(context.name))
+                context.store.mark_records(context.name, known, ports.Lane.COMPARE, after, after)
             return _ran(context, done.run, done.tally or apply.Tally())
-
-    def _same(self, context: Context, ids: Sequence[RecordId], plan_digest: str, now: datetime) -> None:
-        collected = collect.collect(context, ids, now)
-        found = digest.of(cycle.make_plan(context, collected, now))
-        if found != plan_digest:
-            raise errors.Refused(
-                f"{context.name}: both sides changed since plan {plan_digest} was made; it would now be {found}",
-                next_step="syncd plan",
-            )
 
     def _claim(self, context: Context, ids: Sequence[RecordId], now: datetime) -> list[ports.DirtyRecord]:
         context.store.mark_records(context.name, ids, ports.Lane.EDIT, now, now)
         wanted = set(ids)
-        claimed: list[ports.DirtyRecord] = []
-        while batch := context.store.claim_records(context.name, now, cycle.CLAIM_MAX):
-            claimed.extend(batch)
+        claimed = cycle.claim_all(context, now)
         foreign = [key for key in claimed if key.record not in wanted]
         if foreign:
             context.store.release_records(foreign, now, failed=False)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from syncd import errors, log, ports
 from syncd.core import guard, plan, retry
-from syncd.flow import apply, collect, digest, full_compare, recover, work
+from syncd.flow import apply, collect, digest, full_compare, recover, refusal, work
 from syncd.flow.context import Context
 from syncd.model.change import AgreedKey, Kind, Plan, RecordPlan, RecordState
 from syncd.model.ids import RecordId
@@ -22,6 +22,8 @@ _log = log.logger("flow.cycle")
 CLAIM_MAX = 1000
 # A refused plan is looked at again at the soonest after this: what caused it may have been put right by hand.
 REFUSED_AGAIN = timedelta(minutes=1)
+# Longer than any wait of a key: whatever waits is planned together while a refusal stands.
+ALL_WAITING = timedelta(days=1)
 # A look at what became of a lost answer marks its records at once; they are not asked for before that, or rarely.
 UNANSWERED_AGAIN = timedelta(seconds=15)
 
@@ -39,11 +41,6 @@ class Pass:
     digest: str = ""
 
 
-def refused_key(context: Context) -> str:
-    """Where the state keeps the guard's standing refusal of a sync."""
-    return f"refused:{context.name}"
-
-
 def step(context: Context, now: datetime, stop: Callable[[], str]) -> int:
     """
     Carry out what is due for one sync.
@@ -54,13 +51,22 @@ def step(context: Context, now: datetime, stop: Callable[[], str]) -> int:
     Raises:
         StoreError: nothing was sent after it.
     """
-    keys = context.store.claim_records(context.name, now, CLAIM_MAX)
+    refused = refusal.standing(context)
+    if refused is not None and not refusal.is_due(context, refused, now):
+        # Nothing is sent, and nothing is asked for: a refusal over a weekend must not use up the month's calls.
+        while held := context.store.claim_records(context.name, now, CLAIM_MAX):
+            context.store.release_records(held, refused.again, failed=False)
+        return 0
+    keys = (
+        claim_all(context, now + ALL_WAITING) if refused else context.store.claim_records(context.name, now, CLAIM_MAX)
+    )
     if not keys:
+        refusal.lift(context)
         return 0
     try:
         work.refresh(context, now, early=True)
         # What was read just now may have made more records due: they travel in the same batches.
-        keys = (*keys, *context.store.claim_records(context.name, now, CLAIM_MAX - len(keys)))
+        keys = (*keys, *context.store.claim_records(context.name, now, max(0, CLAIM_MAX - len(keys))))
         done = carry_out(context, keys, now, stop)
     except errors.Throttled as error:
         context.store.release_records(keys, error.retry_at, failed=False, error=error.message)
@@ -73,6 +79,14 @@ def step(context: Context, now: datetime, stop: Callable[[], str]) -> int:
     return done.claimed
 
 
+def claim_all(context: Context, now: datetime) -> tuple[ports.DirtyRecord, ...]:
+    """Every key that is due at that time, however many there are."""
+    claimed: list[ports.DirtyRecord] = []
+    while batch := context.store.claim_records(context.name, now, CLAIM_MAX):
+        claimed.extend(batch)
+    return tuple(claimed)
+
+
 def carry_out(
     context: Context,
     keys: Sequence[ports.DirtyRecord],
@@ -81,6 +95,7 @@ def carry_out(
     *,
     accepting: bool = False,
     accept_mass_change: bool = False,
+    expected: str | None = None,
     by: str = "daemon",
 ) -> Pass:
     """
@@ -89,7 +104,11 @@ def carry_out(
     Args:
         accepting: a person accepts the plan: writes of rules in adoption go out too.
         accept_mass_change: a person lets this plan pass the guard.
+        expected: the digest of the plan that a person saw: that one is sent, or nothing.
         by: who wanted it, for the journal.
+
+    Raises:
+        Refused: the plan is another one than `expected`; nothing was sent.
     """
     keys = _looked_up(context, keys, now)
     collected = collect.collect(context, [key.record for key in keys], now, again=accepting)
@@ -107,11 +126,14 @@ def carry_out(
         ),
     )
     plan_digest = digest.of(planned)
+    if expected is not None and plan_digest != expected:
+        raise errors.Refused(
+            f"{context.name}: both sides changed since plan {expected} was made; it would now be {plan_digest}",
+            next_step="syncd plan",
+        )
     verdict = judge(context, sendable, now, accepting=accepting)
-    if not verdict.allowed and not (
-        accept_mass_change or context.store.take_acceptance_once(context.name, plan_digest)
-    ):
-        _refuse(context, keys, verdict, plan_digest, now)
+    if not verdict.allowed and not accept_mass_change:
+        _refuse(context, keys, verdict, plan_digest, now, accepting=accepting)
         return Pass(
             claimed=0,
             planned=planned,
@@ -119,8 +141,7 @@ def carry_out(
             largest=verdict.largest,
             digest=plan_digest,
         )
-    if context.store.load_text(refused_key(context)):
-        context.store.save_text(refused_key(context), "")
+    refusal.lift(context)
     _gone(context, collected.missing, marks, now)
     jobs = []
     for one, whole in zip(sendable.records, planned.records, strict=True):
@@ -258,14 +279,33 @@ def _unparked(planned: RecordPlan, situation: Situation) -> RecordPlan:
 
 
 def _refuse(
-    context: Context, keys: Sequence[ports.DirtyRecord], verdict: guard.Verdict, plan_digest: str, now: datetime
+    context: Context,
+    keys: Sequence[ports.DirtyRecord],
+    verdict: guard.Verdict,
+    plan_digest: str,
+    now: datetime,
+    *,
+    accepting: bool,
 ) -> None:
-    if not context.store.load_text(refused_key(context)):
+    before = refusal.standing(context)
+    if before is None:
         _log.warning("plan.refused", sync=context.name, reason="; ".join(verdict.reasons), plan=plan_digest)
-    context.store.save_text(refused_key(context), f"{plan_digest}\n{'; '.join(verdict.reasons)}")
-    # Later, and later again: a refusal that stands over a weekend must not use up the month's calls.
-    waited = retry.next_attempt(max((key.attempts for key in keys), default=0) + 1, now, context.ids.jitter())
-    context.store.release_records(keys, max(waited, now + REFUSED_AGAIN), failed=True)
+    # Later, and later again, but never as a failure of the records: they did nothing wrong.
+    tries = 1 if before is None else before.tries + 1
+    again = max(retry.next_attempt(tries, now, context.ids.jitter()), now + REFUSED_AGAIN)
+    refusal.save(
+        context,
+        refusal.Refusal(
+            digest=plan_digest,
+            reason="; ".join(verdict.reasons),
+            records=tuple(sorted(key.record for key in keys)),
+            tries=tries,
+            again=again,
+            accepting=accepting,
+            spec=context.rules.spec_hash,
+        ),
+    )
+    context.store.release_records(keys, again, failed=False)
 
 
 def _gone(

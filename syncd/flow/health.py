@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from syncd import ports
-from syncd.flow import cycle, full_compare
+from syncd.flow import full_compare, refusal
 from syncd.flow.context import Context
 from syncd.flow.effort import Effort
 from syncd.model.change import RecordState
@@ -90,12 +90,10 @@ def _sync(context: Context, vital: Vital) -> dict[str, Any]:
     oldest = store.counts(context.name).oldest_dirty
     accepted = store.load_accepted(context.name)
     repair = (vital.repair_times or {}).get(context.name)
-    refused = [
-        (plan, f"{reason}; look, then: syncd apply {plan} --accept mass-change")
-        for key in (cycle.refused_key(context), full_compare.emptied_key(context.name))
-        for plan, _, reason in [(store.load_text(key) or "").partition("\n")]
-        if plan
-    ]
+    plan, _, reason = (store.load_text(full_compare.emptied_key(context.name)) or "").partition("\n")
+    standing = refusal.standing(context)
+    refused = [(standing.digest, standing.reason)] if standing is not None else []
+    refused += [(plan, reason)] if plan else []
     return {
         "adoption": not context.sync.accepts() <= accepted,
         "records": sum(count for state, count in states.items() if state != "linked"),
@@ -111,7 +109,7 @@ def _sync(context: Context, vital: Vital) -> dict[str, Any]:
         "last_run": (runs[0].ended_at or runs[0].started_at).isoformat() if runs else None,
         "lag_seconds": max(0.0, (now - oldest).total_seconds()) if oldest is not None else 0.0,
         "repair_time_seconds": repair.total_seconds() if repair is not None else None,
-        "refused": "; ".join(told for _, told in refused),
+        "refused": "; ".join(f"{why}; look, then: syncd apply {name} --accept mass-change" for name, why in refused),
         "refused_plan": refused[0][0] if refused else "",
     }
 

@@ -218,6 +218,7 @@ class Lab:
             reload=self._want_reload,
             exclusive=self.exclusive,
             ready=lambda: (True, ""),
+            stop=lambda: self.stop,
         )
 
     def exclusive(self, sync: SyncName) -> AbstractContextManager[Any]:

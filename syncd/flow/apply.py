@@ -85,7 +85,12 @@ class _Progress:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What a run did, for the one line it logs and for the command that asked for it."""
+    """
+    What a run did, for the one line it logs and for the command that asked for it.
+
+    Args:
+        troubled: of each record that a service did not let us write for now, why; a budget or a pause is no trouble.
+    """
 
     applied: int = 0
     refused: int = 0
@@ -94,6 +99,7 @@ class Tally:
     moved: int = 0
     requests: int = 0
     records: int = 0
+    troubled: dict[RecordId, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +179,7 @@ class Run:
                 continue
             if step.operation.side in self._closed:
                 wait, reason = self._closed[step.operation.side]
+                self._trouble(step, reason)
                 self._end(step, Result.RETRY, reason, again_at=self._context.clock.now() + wait)
                 continue
             pending = [*self._send(step), *pending]
@@ -297,10 +304,9 @@ class Run:
                 return self._split(step)
             self._refuse(step, f"{error.message} {error.detail}".strip(), error.detail)
         except errors.ServiceError as error:
-            attempts = max(self._progress[record].job.attempts for record in step.records)
-            again = retry.next_attempt(attempts + 1, self._context.clock.now(), self._context.ids.jitter())
+            self._trouble(step, error.message)
             # Counted, so that the waits grow: what always fails must not be sent every second.
-            self._end(step, Result.RETRY, error.message, again_at=again, failed=True)
+            self._end(step, Result.RETRY, error.message, again_at=self._next_attempt(step), failed=True)
             if isinstance(error, errors.Unauthorised) and error.status == 401:
                 self._closed[step.operation.side] = (effort.PROBE_EVERY, error.message)
         return []
@@ -480,9 +486,16 @@ class Run:
 
     def _unclear(self, step: Step, error: str) -> None:
         _log.warning("write.unclear", run_id=self._run, operation=step.operation.id, kind=step.operation.kind)
+        self._trouble(step, error)
         if step.action is not None:
             self._progress[step.action.record].made.append(Made(rule=step.action.rule, object="", intended=True))
-        self._end(step, Result.UNKNOWN, error, again_at=self._context.clock.now() + recover.LOOK_AFTER[0])
+        # Counted, so that the waits grow: a service that answers every change with an error must not be asked each second.
+        again = max(self._context.clock.now() + recover.LOOK_AFTER[0], self._next_attempt(step))
+        self._end(step, Result.UNKNOWN, error, again_at=again, failed=True)
+
+    def _trouble(self, step: Step, reason: str) -> None:
+        for record in step.records:
+            self.tally.troubled.setdefault(record, reason)
 
     def _refuse(self, step: Step, error: str, said: str = "") -> None:
         """
@@ -528,9 +541,11 @@ class Run:
     def _paused_until(self, step: Step) -> datetime:
         """When to look through a pause again: the longer it lasts, the rarer its records are read for it."""
         now = self._context.clock.now()
+        return max(now + timedelta(seconds=2), min(self._next_attempt(step), now + PAUSED_AGAIN_MAX))
+
+    def _next_attempt(self, step: Step) -> datetime:
         attempts = max(self._progress[record].job.attempts for record in step.records)
-        waited = retry.next_attempt(attempts + 1, now, self._context.ids.jitter())
-        return max(now + timedelta(seconds=2), min(waited, now + PAUSED_AGAIN_MAX))
+        return retry.next_attempt(attempts + 1, self._context.clock.now(), self._context.ids.jitter())
 
     def _commit(self, records: Sequence[RecordId]) -> None:
         """One transaction: outcomes so far, and everything about the records that are through."""

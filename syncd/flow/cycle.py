@@ -30,7 +30,14 @@ UNANSWERED_AGAIN = timedelta(seconds=15)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """What one pass came to. `planned` is what it would do or did; `verdict` the guard's refusal in words, or ""."""
+    """
+    What one pass came to.
+
+    Args:
+        planned: what it would do or did.
+        verdict: the guard's refusal in words, or "".
+        keys: the records that were claimed for it.
+    """
 
     claimed: int
     planned: Plan
@@ -39,14 +46,15 @@ class Pass:
     tally: apply.Tally | None = None
     run: str = ""
     digest: str = ""
+    keys: tuple[RecordId, ...] = ()
 
 
-def step(context: Context, now: datetime, stop: Callable[[], str]) -> int:
+def step(context: Context, now: datetime, stop: Callable[[], str]) -> Pass | None:
     """
     Carry out what is due for one sync.
 
     Returns:
-        How many keys were claimed; call again at once while it is not 0.
+        What it came to; call again at once while keys were claimed. None: nothing was due, or a budget holds it up.
 
     Raises:
         StoreError: nothing was sent after it.
@@ -56,13 +64,13 @@ def step(context: Context, now: datetime, stop: Callable[[], str]) -> int:
         # Nothing is sent, and nothing is asked for: a refusal over a weekend must not use up the month's calls.
         while held := context.store.claim_records(context.name, now, CLAIM_MAX):
             context.store.release_records(held, refused.again, failed=False)
-        return 0
+        return None
     keys = (
         claim_all(context, now + ALL_WAITING) if refused else context.store.claim_records(context.name, now, CLAIM_MAX)
     )
     if not keys:
         refusal.lift(context)
-        return 0
+        return None
     try:
         work.refresh(context, now, early=True)
         # What was read just now may have made more records due: they travel in the same batches.
@@ -70,13 +78,13 @@ def step(context: Context, now: datetime, stop: Callable[[], str]) -> int:
         done = carry_out(context, keys, now, stop)
     except errors.Throttled as error:
         context.store.release_records(keys, error.retry_at, failed=False, error=error.message)
-        return 0
+        return None
     except errors.ServiceError as error:
         attempts = max(key.attempts for key in keys)
         again = retry.next_attempt(attempts, now, context.ids.jitter())
         context.store.release_records(keys, again, failed=True, error=error.message)
         raise
-    return done.claimed
+    return replace(done, keys=tuple(key.record for key in keys))
 
 
 def claim_all(context: Context, now: datetime) -> tuple[ports.DirtyRecord, ...]:

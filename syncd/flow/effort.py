@@ -34,6 +34,13 @@ class Effort:
             _log.info("side.recovered", purpose=self.purpose)
         self.trouble, self.lost, self.not_before, self._attempts = "", False, None, 0
 
+    def shown(self, reason: str) -> None:
+        """It does not work, and when to try again is decided elsewhere: only remember why."""
+        self.trouble = f"{self.purpose}: {reason}"
+        if not self.lost:
+            _log.error("side.lost", purpose=self.purpose, reason=reason)
+        self.lost = True
+
     def failed(self, error: errors.SyncdError, now: datetime, jitter: float) -> None:
         """It did not: remember why and when to try again."""
         self._attempts += 1

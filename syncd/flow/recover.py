@@ -159,7 +159,8 @@ def _settle(context: Context, one: ports.Operation, found: _Found, now: datetime
                 record=record,
                 done=None,
                 state=None,
-                again_at=now,
+                # What was done is planned on at once; what was not keeps the wait of its failed try, unless that is long.
+                again_at=now if found.done else now + LOOK_AFTER[-1],
                 agreements=tuple(agreed for whose, agreed in found.agreements if whose == record),
             )
             for record in records

@@ -1,13 +1,14 @@
 """One sync's work, serial: what is open from before, dirty work, a full compare when it is due, dirty records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from syncd import errors, log
-from syncd.flow import cycle, full_compare, recover, work
+from syncd.flow import apply, cycle, full_compare, recover, work
 from syncd.flow.context import Context
 from syncd.flow.effort import Effort
+from syncd.model.ids import RecordId
 
 _log = log.logger("flow.worker")
 
@@ -35,12 +36,14 @@ class Worker:
         self.reading = Effort(f"{context.name}: reading Bitbucket")
         self.comparing = Effort(f"{context.name}: comparing both sides in full")
         self.passing = Effort(f"{context.name}: reading and writing records")
+        self.writing = Effort(f"{context.name}: writing")
+        self._unwritten: dict[RecordId, str] = {}
         self.stepping = Effort(f"{context.name}: a step broke off, the log says why; it begins anew")
 
     @property
     def efforts(self) -> tuple[Effort, ...]:
         """All that may be in trouble, for health."""
-        return (self.recovering, self.reading, self.comparing, self.passing, self.stepping)
+        return (self.recovering, self.reading, self.comparing, self.passing, self.writing, self.stepping)
 
     def want_compare(self) -> None:
         """Compare in full at the next step: something may have been missed."""
@@ -76,11 +79,24 @@ class Worker:
         due = self._compare_wanted or full_compare.is_due(context, context.clock.now())
         if due and self._try(self.comparing, self._compare) is not None:
             self._compare_wanted = False
-        claimed = self._try(self.passing, lambda at: cycle.step(context, at, self._stop))
+        passed = self._try(self.passing, lambda at: cycle.step(context, at, self._stop))
+        if passed is not None and passed.tally is not None:
+            self._tell_writes(passed.keys, passed.tally)
         after = context.clock.now()
-        if (read or claimed) and not self._stop():
+        if (read or (passed is not None and passed.claimed)) and not self._stop():
             return after
         return self._next(after, looked)
+
+    def _tell_writes(self, keys: Sequence[RecordId], tally: apply.Tally) -> None:
+        """A write that a service does not let through is tried again by its record's mark; here it only shows (I35)."""
+        for record in keys:
+            self._unwritten.pop(record, None)
+        self._unwritten.update(tally.troubled)
+        if not self._unwritten:
+            self.writing.succeeded()
+            return
+        first, others = next(iter(self._unwritten.values())), len(self._unwritten) - 1
+        self.writing.shown(first + (f" (and {others} more records)" if others else ""))
 
     def _compare(self, now: datetime) -> full_compare.Compared:
         """A compare that could not read a repository is tried again like any other failure: later, and later again."""

@@ -82,8 +82,9 @@ def one(home: setting.Setting, scenario: Scenario, tally: Tally) -> Played | Non
     """Play one and count it; None when the spec no longer fitted the base and a person had to look."""
     try:
         played = play.play(home, scenario)
-    except stage.Blocked:
+    except stage.Blocked as blocked:
         tally.blocked += 1
+        tally.hits += blocked.hits
         return None
     tally.add(played)
     return played

@@ -266,7 +266,7 @@ def _delivery(fault: str, kind: str, *, lossy: bool = False, service: str = "bit
                     kind=kind,
                     service=service,
                     at_s=on.at_s,
-                    until_s=on.at_s + on.some_s(),
+                    until_s=on.at_s + on.some_s() + 200.0,
                     count=count,
                     more=more,
                 ),
@@ -434,7 +434,10 @@ def _disk(fault: str, statements: tuple[str, ...]) -> Maker:
         return Parts(
             store=(
                 StoreTrouble(
-                    fault=fault, statement=on.random.choice(statements), after=on.random.randrange(150), count=count
+                    fault=fault,
+                    statement=on.random.choice(statements),
+                    after=on.random.randrange(5 if fault == "BW19" else 150),
+                    count=count,
                 ),
             )
         )

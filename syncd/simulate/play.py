@@ -96,6 +96,8 @@ def _settle(stage: Stage) -> bool:
             break
         # A person looks at the plan that waits, and lets it pass.
         people.do(stage, "apply", {"accept": True})
+        # What was made by it may show in lists only later (BB27): one more round of the net.
+        stage.run(_PASS[net])
         if not stage.run(_SETTLE, lambda: stage.quiet() or _asks(stage)):
             return False
         status = stage.control.status()

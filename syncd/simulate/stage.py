@@ -40,6 +40,8 @@ NETWORK = frozenset({"dns", "tls", "refused", "slow"})
 class Blocked(Exception):
     """The spec no longer fits the base, and the daemon says so and does not start: a person must look at the spec."""
 
+    hits: Counter[str]
+
 
 @dataclass(slots=True, kw_only=True)
 class Evidence:
@@ -115,6 +117,7 @@ class Stage:
         self._healed = False
         self.on_reload: Callable[[], object] = lambda: None
         self.store: sqlite.SqliteStore
+        self._listening = False
         self.journal_before = 0
         if begin.state is not None:
             before = sqlite.SqliteStore.in_memory(begin.state).load_journal(limit=1, newest=True)
@@ -171,7 +174,9 @@ class Stage:
                 if isinstance(error, errors.SpecError) and any(
                     verb == "schema" for _, verb, _, _ in self.evidence.told
                 ):
-                    raise Blocked(str(told)) from error
+                    blocked = Blocked(str(told))
+                    blocked.hits = self.evidence.hits
+                    raise blocked from error
                 if self.store.failed:
                     # Started again by systemd, on what the disk holds.
                     self.store = self._open(self.image())
@@ -185,6 +190,7 @@ class Stage:
         self.house.switch = self.switch  # type: ignore[assignment]  # the same port, without files
         self.evidence.starts.append(self.clock.moment)
         self._employ()
+        self._listening = True
 
     def _employ(self) -> None:
         self.crew = self.house.crew(lambda: "", self._compare, self._want_reload)
@@ -248,7 +254,7 @@ class Stage:
     def begin_again(self, image: bytes | None) -> None:
         """Drop the process and start another one."""
         while True:
-            self.fate.dead = False
+            self.fate.dead = self._listening = False
             self._busy.clear()
             if self.evidence.starts:
                 self.clock.wait(START_TAKES.total_seconds())
@@ -257,6 +263,9 @@ class Stage:
                 self._start()
             except mortal.Crash:
                 self.evidence.deaths.append((self.clock.moment, self.fate.died[-1]))
+                image = self.image()
+            except errors.StoreError as error:
+                self.evidence.failed_starts.append((self.clock.moment, f"StoreError: {error}"))
                 image = self.image()
             else:
                 return
@@ -322,6 +331,9 @@ class Stage:
                 again = self._turn()
             except mortal.Crash:
                 self._crashed()
+                continue
+            except errors.StoreError as error:
+                self._store_failed(str(error))
                 continue
             if again > self.clock.moment:
                 if until is not None and until():
@@ -445,7 +457,7 @@ class Stage:
 
     def deliver(self) -> None:
         """Bring what the services want delivered to the listener."""
-        if self.scenario.net is Net.POLLING:
+        if self.scenario.net is Net.POLLING or not self._listening:
             return
         for provider, machine in zip(("airtable", "bitbucket"), self.machines, strict=True):
             at = machine.next_due_at()

@@ -43,6 +43,7 @@ class Wanted:
     builds: bool
     deployments: bool
     merged_on: bool
+    open_tasks: bool
 
 
 def wanted(syncs: Iterable[SyncRules]) -> Wanted:
@@ -52,6 +53,7 @@ def wanted(syncs: Iterable[SyncRules]) -> Wanted:
         builds=any(one.builds for one in parts),
         deployments=any(one.deployments for one in parts),
         merged_on=any(one.merged_on for one in parts),
+        open_tasks=any(one.open_tasks for one in parts),
     )
 
 
@@ -68,6 +70,7 @@ def _wanted(sync: SyncRules) -> Wanted:
         deployments=List.DEPLOYMENTS in lists or any(name.startswith("deployment.") for name in attributes),
         # A quantifier may compare any attribute, and names only its list.
         merged_on="pr.merged_on" in attributes | names or any("merged_on" in one.source for one in expressions),
+        open_tasks="pr.open_tasks" in attributes | names or any("open_tasks" in one.source for one in expressions),
     )
 
 
@@ -285,17 +288,18 @@ def read_repository(
     reading = Reading(context, current, new_since=now - RECENT if view.listed_at is None else None)
     try:
         reading.pull_requests(context.changelog.fetch_pull_requests(current, since))
+        newest = max((one.updated_on for one in reading.read), default=None)
         listed = context.changelog.fetch_branches(current)
         reading.branches([(branch.name, branch) for branch in listed], complete=True)
         if thorough:
             reading.evidence_again()
+            reading.tasks_of_open(now)
             reading.builds_of_open()
         reading.deployments(again=thorough)
     except errors.Throttled:
         reading.save(now, ())
         raise
     changed = reading.save(now, _answered(marks, reading), listed_at=now)
-    newest = max((one.updated_on for one in reading.read), default=None)
     if newest is not None:
         context.store.save_text(_until_key(current), newest.isoformat())
     set_trouble(context, current, "", now)
@@ -488,6 +492,23 @@ class Reading:
         for commit in commits:
             if self._wanted.builds and any(commit.startswith(head) for head in heads):
                 self._read_builds(commit)
+
+    def tasks_of_open(self, now: datetime) -> None:
+        """Take every open linked pull request that no list showed: a task that is resolved need not move its update time."""
+        if not self._wanted.open_tasks:
+            return
+        read = {one.key.number for one in self.read}
+        for number, one in self._known.items():
+            if number in read or one.state != "OPEN" or not self._belongs(one):
+                continue
+            try:
+                self.pull_requests([self._context.changelog.fetch_pull_request(self._repository, number)])
+            except errors.Throttled:
+                raise
+            except errors.ServiceError:
+                # One odd object must not end the whole read: its mark is tried again, and given up, by itself (I22).
+                dirty = DirtyWork(repository=self._repository.id, dirt=Dirt.PULL_REQUEST, name=str(number))
+                self._context.store.mark_work([(dirty, None)], now, now)
 
     def builds_of_open(self) -> None:
         """Take the builds of every open linked head: nothing else repairs a lost build event."""

@@ -178,3 +178,25 @@ def test_a_branch_that_main_caught_up_with_is_not_ahead_any_more(tmp_path: Path)
     lab.run(3 * MINUTE)
     assert [row for row in lab.journal("Login page") if row["kind"] == "create pull request"] == []
     assert lab.cells("Login page")["Sync state"] == "ok"
+
+
+def _gated(text: str) -> str:
+    """The sample spec with a step that reads tasks."""
+    step = """any(prs, state="MERGED") and not any(prs, state="OPEN")'"""
+    assert step in text
+    return text.replace(step, step[:-1] + """ and not any(prs, open_tasks=3)'""")
+
+
+def test_a_task_that_is_resolved_without_a_word_is_seen_by_the_compare(tmp_path: Path) -> None:
+    lab = adopted(tmp_path, hooks=False, edit=_gated)
+    repository, number = lab.world.pull_requests["Audit log"]
+    task = lab.work("task", repository=repository, id=number, text="Tests are missing")["id"]
+    lab.run(20 * MINUTE)
+    # From here on the list by update time does not go back as far as the pull request with the task.
+    lab.work("comment", repository=repository, id=lab.world.pull_requests["Rate limits"][1], text="look")
+    lab.run(20 * MINUTE)
+    (home,) = [one.id for one in lab.crew.workers[0].context.sync.repositories if one.slug == repository]
+    assert lab.store.load_pull_requests(home, [number])[0].open_tasks == 1
+    lab.work("edit_task", repository=repository, id=number, task=task, state="RESOLVED")
+    lab.run(20 * MINUTE)
+    assert lab.store.load_pull_requests(home, [number])[0].open_tasks == 0

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from syncd.model.ids import SyncName
 from syncd.sandbox.fault import Fault, FaultKind, FaultyMachine
 from tests.flow import stories
 from tests.flow.house import MINUTE, Lab
@@ -113,3 +114,22 @@ def test_records_are_not_planned_before_a_lost_answer_was_looked_up(tmp_path: Pa
     assert lab.status()["state"] == "ok", lab.status()["reasons"]
     assert [row["state"] for row in lab.journal("Login page") if row["place"] == "Status"][-1] == "applied"
     assert not [row for row in lab.journal("Login page") if row["kind"] == "lost race"]
+
+
+def test_a_lost_answer_of_a_repository_that_left_the_spec_holds_nothing_up(tmp_path: Path) -> None:
+    lab = adopted(tmp_path)
+    lab.edit("Rate limits", Name="Rates")
+    until_lost(lab, lab.bitbucket, "PUT", "pullrequests/1$")
+    problem = lab.reload(
+        lambda text: text.replace('repositories = ["web", "api"]', 'repositories = ["web"]').replace(
+            'map = { Web = "web", API = "api" }', 'map = { Web = "web" }'
+        )
+    )
+    assert problem == ""
+    lab.run(5 * MINUTE)
+    assert lab.store.load_unfinished(SyncName("features")) == ()
+    looked = {row["error"] for row in lab.journal("Rate limits") if row["place"] == "pr.title"}
+    assert "the spec does not name its repository any more" in looked
+    lab.edit("Login page", Status="Ready")
+    lab.run(3 * MINUTE)
+    assert len(lab.branches("Login page")) == 1

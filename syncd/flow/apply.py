@@ -482,7 +482,8 @@ class Run:
             if again_at is not None:
                 progress.complete = False
                 progress.again_at = again_at if progress.again_at is None else min(progress.again_at, again_at)
-        self._commit([record for record in step.records if not self._progress[record].waiting])
+        waiting = [record for record in step.records if self._progress[record].waiting]
+        self._commit([record for record in step.records if record not in waiting], waiting)
 
     def _unclear(self, step: Step, error: str) -> None:
         _log.warning("write.unclear", run_id=self._run, operation=step.operation.id, kind=step.operation.kind)
@@ -547,11 +548,24 @@ class Run:
         attempts = max(self._progress[record].job.attempts for record in step.records)
         return retry.next_attempt(attempts + 1, self._context.clock.now(), self._context.ids.jitter())
 
-    def _commit(self, records: Sequence[RecordId]) -> None:
-        """One transaction: outcomes so far, and everything about the records that are through."""
+    def _commit(self, records: Sequence[RecordId], waiting: Sequence[RecordId] = ()) -> None:
+        """
+        One transaction: outcomes so far, and everything about the records that are through.
+
+        Args:
+            waiting: records of which another request is still to come. What this one agreed on must not wait for it: after a
+                crash in between, the owner's next value would be first contact, and an emptied one would never go across.
+        """
         if not records and not self._ended:
             return
         commits = [self._record_commit(self._progress[record]) for record in records]
+        commits += [
+            ports.RecordCommit(
+                record=record, done=None, state=None, agreements=tuple(self._progress[record].agreements)
+            )
+            for record in waiting
+            if self._progress[record].agreements
+        ]
         ended, self._ended = self._ended, []
         self._context.store.commit(self._context.name, commits, ended, self._context.clock.now())
 

@@ -47,6 +47,35 @@ def test_fifty_kills_lose_nothing_and_double_nothing(busy_house: House, seed: in
     _prove(busy_house, kills=50, seed=seed, features=15)
 
 
+@pytest.mark.slow
+def test_what_one_request_of_a_record_agreed_on_outlives_a_kill_in_the_next(busy_house: House) -> None:
+    """Cells are written and answered, then the pull request's title hangs, then comes the kill."""
+    house = busy_house
+    record = house.new_record("Offline mode")
+    house.wait_for(lambda: bool(house.branches(record)), "the branch is made")
+    (branch,) = house.branches(record)
+    house.settle()
+    house.in_bitbucket("set_fault", kind="hang", method="PUT", count=None)
+    # All of it is new to syncd at once: cells to write, and a title to put right.
+    house.in_bitbucket("push", repository="web", branch=branch, commits=1, user="grace")
+    title = f"[Airtable: {record}] mine"
+    made = house.in_bitbucket("create_pull_request", repository="web", source=branch, title=title, user="grace")
+    house.in_bitbucket("set_status", repository="web", commit=branch, key="ci", state="INPROGRESS", user="grace")
+    house.wait_for(lambda: house.cells(record).get("Build") == "INPROGRESS", "the cells are written")
+    house.wait_for(lambda: house.in_bitbucket("fault_hits").get("hang", 0) > 0, "the title hangs")
+    house.kill()
+    house.in_bitbucket("clear_faults")
+    # The new head has no build: the cell must be emptied, for Bitbucket owns it and both sides had agreed on it.
+    house.in_bitbucket("push", repository="web", branch=branch, commits=1, user="grace")
+    house.start()
+    house.control.compare(None)
+    house.settle(within_s=150)
+    head = house.in_bitbucket("pull_request", repository="web", id=made["id"])["source_commit"]
+    assert house.cells(record)["Last commit"] == head[:12]
+    assert "Build" not in house.cells(record)
+    the_cells_follow_their_owners(house, record)
+
+
 def _prove(house: House, *, kills: int, seed: int, features: int) -> None:
     moments, ready = random.Random(seed), []
     for number, witness in enumerate(house.witnesses):

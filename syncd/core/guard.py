@@ -60,9 +60,6 @@ def check(
     recent: Iterable[Recent],
     rules: GuardRules,
     now: datetime,
-    *,
-    waiting: Sequence[RecordPlan] = (),
-    accepted: bool = False,
 ) -> Verdict:
     """
     The guard against mass changes.
@@ -71,8 +68,6 @@ def check(
         plans: the plan at hand.
         linked: how many records of the sync are linked.
         recent: what was changed before; older than the window does not count, and a time ahead of `now` does (CL02).
-        waiting: plans of the dirty keys that wait for their turn, so that a large change is not let through in slices.
-        accepted: a person accepted this very plan's mass change: it passes once.
 
     Returns:
         A refusal names every limit that is passed, and the ten largest changes.
@@ -83,18 +78,14 @@ def check(
         if now - earlier.at < rules.window:
             changed.add(earlier.record)
             clears += earlier.clears
-    seen: set[RecordId] = set()
-    for plan in (*plans, *waiting):
-        if plan.record in seen:
-            continue
-        seen.add(plan.record)
+    for plan in plans:
         if is_change(plan):
             changed.add(plan.record)
         clears += clears_of(plan)
     changes_max, clears_max = limit(rules.changes, linked, rules), limit(rules.clears, linked, rules)
     at_hand = [plan for plan in plans if is_change(plan)]
     reasons: list[str] = []
-    if at_hand and not accepted:
+    if at_hand:
         window = f"within {_minutes(rules)} minutes"
         if len(changed) > changes_max:
             reasons.append(
@@ -127,22 +118,27 @@ def emptied_side(known: int, present: int, what: str, rules: GuardRules) -> str:
     allowed = limit(rules.clears, known, rules)
     if gone <= allowed:
         return ""
-    return (
-        f"{gone} of {known} known {what} are missing from a complete listing; {allowed} may go without a person's word"
-    )
+    return f"{gone} of {known} known {what} are missing from what was read completely; {allowed} may go without a person's word"
 
 
-def emptied_work(situations: Iterable[Situation], rules: GuardRules) -> str:
-    """Why Bitbucket's side is not to be believed: all work of too many linked records is gone at once; "" when it is."""
-    known = present = 0
+def emptied_work(situations: Iterable[Situation], linked: int, rules: GuardRules) -> str:
+    """
+    Why Bitbucket's side is not to be believed: all work of too many linked records is gone at once; "" when it is.
+
+    Args:
+        situations: of the records at hand.
+        linked: how many records of the sync are linked, those at hand among them.
+    """
+    known = gone = 0
     for situation in situations:
         if not situation.remembered:
             continue
         work = situation.work
         unknown = List.PULL_REQUESTS in work.incomplete or List.BRANCHES in work.incomplete
         known += 1
-        present += unknown or bool(work.pull_requests or work.branches)
-    return emptied_side(known, present, "records with work", rules)
+        gone += not (unknown or work.pull_requests or work.branches)
+    known = max(known, linked)
+    return emptied_side(known, known - gone, "records with work", rules)
 
 
 def limit(share: float, linked: int, rules: GuardRules) -> int:

@@ -111,7 +111,7 @@ class Control:
             # As `apply` reads it, which tries again what was refused.
             collected = collect.collect(context, ids, now, again=True)
             planned = cycle.make_plan(context, collected, now)
-            verdict = cycle.judge(context, planned, now, accepting=True)
+            verdict = cycle.judge(context, planned, collected.situations, now, accepting=True)
             return render(context, planned, names, "; ".join(verdict.reasons), verdict.largest)
 
     def apply(self, sync: str | None, plan_digest: str | None, accept: list[str]) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def carry_out(
             f"{context.name}: both sides changed since plan {expected} was made; it would now be {plan_digest}",
             next_step="syncd plan",
         )
-    verdict = judge(context, sendable, now, accepting=accepting)
+    verdict = judge(context, sendable, collected.situations, now, accepting=accepting)
     if not verdict.allowed and not accept_mass_change:
         _refuse(context, keys, verdict, plan_digest, now, accepting=accepting)
         return Pass(
@@ -231,7 +231,9 @@ def _unsure(planned: RecordPlan, unsure: Mapping[RecordId, str]) -> RecordPlan:
     return replace(planned, state=RecordState.PENDING, pending=(*planned.pending, reason))
 
 
-def judge(context: Context, planned: Plan, now: datetime, *, accepting: bool) -> guard.Verdict:
+def judge(
+    context: Context, planned: Plan, situations: Sequence[Situation], now: datetime, *, accepting: bool
+) -> guard.Verdict:
     """
     What the guard says to a plan, together with what changed in its window (SPEC section 3, "Safety").
 
@@ -245,7 +247,7 @@ def judge(context: Context, planned: Plan, now: datetime, *, accepting: bool) ->
             replace(one, writes=tuple(write for write in one.writes if not write.adoption)) for one in counted
         )
     known = context.store.states(context.name).get("linked", 0)
-    return guard.check(
+    verdict = guard.check(
         counted,
         linked=max(known, sum(1 for one in planned.records if one.linked)),
         recent=[
@@ -255,6 +257,10 @@ def judge(context: Context, planned: Plan, now: datetime, *, accepting: bool) ->
         rules=context.sync.guard,
         now=now,
     )
+    emptied = guard.emptied_work(situations, known, context.sync.guard)
+    if not emptied:
+        return verdict
+    return replace(verdict, reasons=(*verdict.reasons, emptied), largest=guard.largest(planned.records))
 
 
 def _sendable(context: Context, planned: RecordPlan, accepted: bool, *, accepting: bool) -> RecordPlan:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from syncd import errors
+from syncd import errors, ports
 from tests.flow import stories
 from tests.flow.house import MINUTE, Lab
 
@@ -173,3 +173,23 @@ def test_an_apply_ends_between_two_requests_when_the_process_does(tmp_path: Path
     lab.stop = "the process was told to stop"
     lab.apply()
     assert not lab.writes()
+
+
+def test_work_that_is_gone_all_at_once_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab, names = crowded(tmp_path)
+    before, cells = len(lab.writes()), lab.cells(names[0])
+    context = lab.crew.workers[0].context
+    records = sorted(context.store.load_known(context.name))
+    with monkeypatch.context() as patched:
+        patched.setattr(lab.store, "load_work", lambda *_: {})
+        patched.setattr(lab.store, "load_pull_requests", lambda *_: ())
+        lab.store.mark_records(context.name, records, ports.Lane.COMPARE, lab.clock.now(), lab.clock.now())
+        lab.run(10 * MINUTE)
+        assert "records with work are missing" in lab.status()["reasons"][0]
+        assert len(lab.writes()) == before
+        assert lab.cells(names[0]) == cells
+    lab.run(30 * MINUTE)
+    assert lab.status()["state"] == "ok", lab.status()["reasons"]
+    rename(lab, names[:1], "2.0")
+    lab.run(3 * MINUTE)
+    assert titled(lab, names, "2.0") == 1, "what was linked is linked still"

@@ -431,10 +431,11 @@ def run_daemon(config: Path, environment: str | None) -> int:
             want_compare=running.want_compare,
             reload=running.request_reload,
             ready=running.ready,
+            stop=running.stop,
         )
         duties = daemons.Duties(
             clock=given.clock,
-            crew=lambda stop: house.crew(stop, running.want_compare, running.request_reload),
+            crew=lambda stop: running.crew(house, stop),
             listeners=_listeners(house, found, running.wake, given),
             reload=house.reload,
             save_ledgers=house.ledger.save,
@@ -454,6 +455,14 @@ class _Running:
 
     def __init__(self) -> None:
         self.daemon: daemons.Daemon | None = None
+        self._stop: Callable[[], str] = lambda: ""
+
+    def crew(self, house: House, stop: Callable[[], str]) -> Crew:
+        self._stop = stop
+        return house.crew(stop, self.want_compare, self.request_reload)
+
+    def stop(self) -> str:
+        return self._stop()
 
     def contexts(self) -> list[contexts.Context]:
         return [] if self.daemon is None else [one.context for one in self.daemon.workers]
@@ -530,6 +539,7 @@ def _control(
     wake: Callable[[], None] = lambda: None,
     want_compare: Callable[[SyncName], None] = lambda _: None,
     ready: Callable[[], tuple[bool, str]] = lambda: (True, ""),
+    stop: Callable[[], str] = lambda: "",
 ) -> control.Control:
     return control.Control(
         contexts=found,
@@ -540,6 +550,7 @@ def _control(
         reload=reload,
         exclusive=house.exclusive,
         ready=ready,
+        stop=stop,
     )
 
 

@@ -377,6 +377,11 @@ class DirtyWorkMark:
     happened_at: datetime | None = None
 
 
+def waiting_key(sync: SyncName, repository: RepositoryId) -> str:
+    """The text that says that records of this sync were planned while this repository was not known; "" when not."""
+    return f"waiting:{sync}:{repository}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marking:
     """
@@ -723,8 +728,9 @@ class Store(Protocol):
             done: marks that this read answers; a newer mark on the same object stays.
             listed_at: start of a complete listing that this ends.
             branches_complete: `branches` are all there are: others are forgotten.
-            marking: makes the records dirty whose work changed by this; and, when it answers marks or ends a listing, those
-                that are pending and whose plan was not carried out in full, because it may have waited for this.
+            marking: makes the records dirty whose work changed by this; and, when it answers the last mark of the repository
+                or ends a listing, those that are pending and whose plan was not carried out in full, if any was made while
+                lists were not known (`waiting_key`): it may have waited for this.
 
         Returns:
             For each sync that has any, the records whose linked work changed by this, before or after.

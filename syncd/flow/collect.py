@@ -70,6 +70,9 @@ def collect(context: Context, ids: Sequence[RecordId], now: datetime, *, again: 
     linked = context.store.load_work(context.name, present, context.repository_ids)
     views = {view.repository.id: view for view in context.store.load_repositories(context.repository_ids)}
     unknown = work.incomplete(context, views)
+    for repository in work.unknown(context, views):
+        # Said before anything waits for it: the read that makes it known marks what waits.
+        context.store.save_text(ports.waiting_key(context.name, repository), "yes")
     accepted = context.store.load_accepted(context.name)
     situations = []
     unsure: dict[RecordId, str] = {}

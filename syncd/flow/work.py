@@ -614,6 +614,14 @@ def incomplete(context: Context, views: Mapping[RepositoryId, ports.RepositoryVi
     return dict.fromkeys(List, "; ".join(reasons))
 
 
+def unknown(context: Context, views: Mapping[RepositoryId, ports.RepositoryView]) -> Iterable[RepositoryId]:
+    """The repositories that a record may wait for: of each, its lists or some of its objects are not known."""
+    for repository in context.sync.repositories:
+        view = views.get(repository.id)
+        if view is None or view.listed_at is None or view.trouble or view.unread or view.parked:
+            yield repository.id
+
+
 def unread_of(own: ports.LinkedWork) -> Mapping[List, str]:
     """As `incomplete`, for the records alone that an object belongs to which cannot be read."""
     return dict.fromkeys(List, own.unread) if own.unread else {}

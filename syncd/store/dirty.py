@@ -192,6 +192,14 @@ def _work_mark(
     )
 
 
+def has_unread(db: Connection, repository: RepositoryId) -> bool:
+    """Whether something of it was marked and not read; what is given up does not count."""
+    row = db.execute(
+        "SELECT 1 FROM dirty_work WHERE repository = :repository AND parked = 0 LIMIT 1", {"repository": repository}
+    ).fetchone()
+    return row is not None
+
+
 def release_records(
     db: Connection, keys: Sequence[DirtyRecord], not_before: datetime, *, failed: bool, error: str
 ) -> None:

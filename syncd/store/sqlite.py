@@ -37,6 +37,7 @@ from syncd.ports import (
     Remembered,
     RepositoryView,
     RunRow,
+    waiting_key,
 )
 from syncd.store import (
     agreed,
@@ -362,7 +363,7 @@ class SqliteStore:
                 for sync in marking.syncs:
                     _mark(db, sync, records.get(sync, ()), marking, marking.lane)
                     if done or listed_at is not None:
-                        _mark(db, sync, record_rows.load_waiting(db, sync), marking, Lane.RETRY)
+                        _mark_waiting(db, sync, repository, marking)
             return records
 
     def load_pull_requests(
@@ -585,6 +586,14 @@ def _mark(db: Connection, sync: SyncName, records: Iterable[RecordId], marking: 
     marked = sorted(record for record in records if (sync, record) not in marking.besides)
     if marked:
         dirty_keys.mark_records(db, sync, marked, lane, marking.now, marking.now)
+
+
+def _mark_waiting(db: Connection, sync: SyncName, repository: RepositoryId, marking: Marking) -> None:
+    """Once for each time that lists were not known: a record may be pending for other reasons, which no read ends."""
+    key = waiting_key(sync, repository)
+    if texts.load(db, key) and not dirty_keys.has_unread(db, repository):
+        texts.save(db, key, "")
+        _mark(db, sync, record_rows.load_waiting(db, sync), marking, Lane.RETRY)
 
 
 def _each(

@@ -10,7 +10,7 @@ import pytest
 from syncd.model.change import NewLink
 from syncd.model.ids import RecordId, RepositoryId, SyncName
 from syncd.model.schema import Repository
-from syncd.ports import Lane, LinkedWork, Marking, RecordCommit, RepositoryView, Store
+from syncd.ports import Lane, LinkedWork, Marking, RecordCommit, RepositoryView, Store, waiting_key
 from tests.build import (
     API,
     HEAD,
@@ -251,6 +251,9 @@ def test_what_waited_for_a_read_is_marked_when_one_ends(store: Store) -> None:
     stand(store, THIRD, "ok")
     store.save_work(WEB, pull_requests=[PULL_REQUEST], marking=marking)
     assert marked(store) == set(), "that was no read that a mark or a compare asked for"
+    store.save_work(WEB, listed_at=NOW, marking=marking)
+    assert marked(store) == set(), "nothing was planned while the repository was not known"
+    store.save_text(waiting_key(SYNC, WEB), "yes")
     store.save_work(WEB, listed_at=NOW, marking=marking)
     assert marked(store) == {RECORD}
 

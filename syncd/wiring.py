@@ -29,7 +29,7 @@ from syncd.bitbucket import delivery as bitbucket_delivery
 from syncd.bitbucket import side as bitbucket_side
 from syncd.core import budget
 from syncd.flow import context as contexts
-from syncd.flow import control, health, intake, keeper, ledger, worker
+from syncd.flow import control, health, intake, keeper, ledger, recover, worker
 from syncd.model.change import Side
 from syncd.model.event import Delivery, Endpoint, Event
 from syncd.model.ids import EndpointId, OperationId, RunId, SyncName
@@ -391,6 +391,10 @@ def open_control(config: Path, environment: str | None) -> Iterator[control.Cont
     """Everything that a command needs while no daemon runs; holds the state's lock. Raises StateInUse."""
     with open_house(outside(), config, environment or "") as house:
         found = [house.context(sync) for sync in house.rules.syncs.values()]
+        for one in found:
+            # What a daemon that was killed left open is looked up before anything is planned on top of it.
+            recover.begin(one, house.outside.clock.now())
+            recover.resolve(one, house.outside.clock.now())
         yield _control(house, lambda: found, lambda: house.vital((), found, "", ""), reload=lambda: {"reloaded": False})
 
 

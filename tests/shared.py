@@ -19,7 +19,9 @@ def path(relative: str) -> Path:
     """The file or folder `relative` of the shared material; fails under CI=true and skips elsewhere when it is missing."""
     found = SHARED / relative
     if not found.exists():
-        reason = f"{relative} is not beside the project; set SYNCD_SHARED to the folder that holds reference/ and fixtures/"
+        reason = (
+            f"{relative} is not beside the project; set SYNCD_SHARED to the folder that holds reference/ and fixtures/"
+        )
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)

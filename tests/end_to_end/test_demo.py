@@ -28,6 +28,8 @@ def demo(seed: int, folder: Path) -> Iterator[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # A test run in the background may have been told to ignore Ctrl-C, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     try:
@@ -48,6 +50,8 @@ def demo(seed: int, folder: Path) -> Iterator[str]:
         if process.poll() is None:
             process.kill()
             process.wait()
+            # The demo could not end its daemon any more; the lock file says who that is.
+            os.kill(int((folder / "state" / "syncd.db.lock").read_text()), signal.SIGKILL)
 
 
 def journal(folder: Path) -> list[dict[str, object]]:

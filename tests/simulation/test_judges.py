@@ -106,7 +106,10 @@ def _airtable_owns_nothing(case: Case) -> None:
 
 def _stranger(case: Case) -> None:
     index = next(index for index, one in enumerate(case.effects) if one.own and one.change.attribute == "title")
-    case.effects[index] = replace(case.effects[index], place=("{strangers}#1", "title"))
+    theirs = next(
+        place for place, every in case.history.items() if place[1] == "title" and every[0].change.after == "Not ours"
+    )
+    case.effects[index] = replace(case.effects[index], place=theirs)
 
 
 def _throttled(case: Case) -> None:
@@ -127,7 +130,7 @@ def _internal(case: Case) -> None:
 
 
 def _failed_commit(case: Case) -> None:
-    case.commits_failed = [case.marks["begun"]]
+    case.commits_failed = [case.marks["begun"] + timedelta(seconds=9)]
 
 
 FALSIFIED: list[tuple[str, Callable[[Case], None], str]] = [

@@ -12,7 +12,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from random import SystemRandom
@@ -255,7 +256,10 @@ class House:
         self, stop: Callable[[], str], want_compare: Callable[[SyncName], None], reload: Callable[[], object]
     ) -> Crew:
         """Workers and keeper of the present spec, each with clients of its own."""
-        workers = [worker.Worker(self.context(sync), stop) for sync in self.rules.syncs.values()]
+        workers = [
+            worker.Worker(self.context(sync), stop, partial(self._compare_interval, sync))
+            for sync in self.rules.syncs.values()
+        ]
         made = keeper.Keeper(
             [self.context(sync) for sync in self.rules.syncs.values()],
             self.intake,
@@ -300,6 +304,9 @@ class House:
             self.ledger.get(f"bitbucket {sync.bitbucket}"),
             self.rules.daemon.compare_every,
         )
+
+    def _compare_interval(self, sync: rules.SyncRules) -> timedelta:
+        return self.repair_time(sync).interval
 
     def purge(self) -> None:
         """Delete what was kept long enough."""

@@ -231,9 +231,15 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairTime:
-    """T: within this time a full compare repairs whatever deliveries missed. `arithmetic` shows how it comes about."""
+    """
+    T: within this time a full compare repairs whatever deliveries missed. `arithmetic` shows how it comes about.
+
+    Args:
+        interval: from one compare to the next: the wish of the spec, stretched as far as the budgets need it.
+    """
 
     time: timedelta
+    interval: timedelta
     arithmetic: tuple[str, ...]
 
 
@@ -265,7 +271,7 @@ def repair_time(
         f"reading: {_told(reading)}",
         f"T = {_told(stretched)} + {_told(reading)} = {_told(stretched + reading)}",
     ]
-    return RepairTime(time=stretched + reading, arithmetic=tuple(lines))
+    return RepairTime(time=stretched + reading, interval=stretched, arithmetic=tuple(lines))
 
 
 def _interval(calls: int, budget: Budget, month: timedelta) -> timedelta:

@@ -24,10 +24,14 @@ class Worker:
 
     Args:
         stop: a reason to end early, asked between requests; "" to go on.
+        interval: how far apart full compares must lie for the budgets; None: as the spec wishes.
     """
 
-    def __init__(self, context: Context, stop: Callable[[], str]) -> None:
+    def __init__(
+        self, context: Context, stop: Callable[[], str], interval: Callable[[], timedelta] | None = None
+    ) -> None:
         self.context = context
+        self._interval = interval or (lambda: context.rules.daemon.compare_every)
         self._stop = stop
         self._begun = False
         # Whatever was delivered while no process ran is lost, and a new spec changes what every record's plan says.
@@ -76,7 +80,9 @@ class Worker:
         context = self.context
         looked = self._try(self.recovering, lambda at: recover.resolve(context, at))
         read = self._try(self.reading, lambda at: work.refresh(context, at))
-        due = self._compare_wanted or full_compare.is_due(context, context.clock.now())
+        due = self._compare_wanted or (
+            full_compare.is_due(context, context.clock.now()) and self._afforded(context.clock.now())
+        )
         if due and self._try(self.comparing, self._compare) is not None:
             self._compare_wanted = False
         passed = self._try(self.passing, lambda at: cycle.step(context, at, self._stop))
@@ -97,6 +103,11 @@ class Worker:
             return
         first, others = next(iter(self._unwritten.values())), len(self._unwritten) - 1
         self.writing.shown(first + (f" (and {others} more records)" if others else ""))
+
+    def _afforded(self, now: datetime) -> bool:
+        """Whether the last compare is so long ago that the budgets allow another."""
+        before = full_compare.last(self.context)
+        return before is None or before > now or now - before >= self._interval()
 
     def _compare(self, now: datetime) -> full_compare.Compared:
         """A compare that could not read a repository is tried again like any other failure: later, and later again."""
@@ -126,7 +137,7 @@ class Worker:
             due.append(looked)
         before = full_compare.last(self.context)
         if before is not None:
-            due.append(before + self.context.rules.daemon.compare_every)
+            due.append(before + self._interval())
         held_back = [effort.not_before for effort in self.efforts if effort.not_before is not None]
         soonest = min(due)
         # Nothing is gained by waking before the trouble may be over.

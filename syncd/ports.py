@@ -206,7 +206,7 @@ class HeadCommits:
     What a branch or pull request has that its destination lacks.
 
     Args:
-        commits: newest first, at most the first hundred.
+        commits: newest first, at most the first hundred: what only an older commit's message links is not found.
         whole: False when there were more than that.
     """
 

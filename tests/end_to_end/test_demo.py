@@ -14,6 +14,11 @@ import pytest
 
 from tests import shared
 
+# A test run in the background may have been told to ignore Ctrl-C, and that is inherited.
+PROGRAM = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from syncd.commands.main import main; main(sys.argv[1:])"
+)
 ROW = re.compile(r"^ +run ([0-9a-f-]{36}) row +(\d+)  (airtable|bitbucket) +(.+?): (.+)$", re.MULTILINE)
 TITLE = re.compile(r"^\d+\. (.+)$", re.MULTILINE)
 
@@ -22,14 +27,12 @@ TITLE = re.compile(r"^\d+\. (.+)$", re.MULTILINE)
 def demo(seed: int, folder: Path) -> Iterator[str]:
     """What the demo prints until its story ends; its daemon runs on meanwhile, as with `--keep`. Ctrl-C must end it well."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "syncd", "demo", "--keep", "--seed", str(seed), "--folder", str(folder)],
+        [sys.executable, "-c", PROGRAM, "demo", "--keep", "--seed", str(seed), "--folder", str(folder)],
         cwd=shared.ROOT,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # A test run in the background may have been told to ignore Ctrl-C, and that is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     try:

@@ -207,16 +207,6 @@ def a_column_tells_the_time(to: Patches) -> None:
     to.wrap(columns, "note_of", make)
 
 
-@bug("I02", "I01")
-def what_a_plan_left_is_not_remembered(to: Patches) -> None:
-    to.set(collect, "fingerprint", lambda context, record: context.ids.operation())
-
-
-@bug("I09", "I02", "I12", "I01")
-def nothing_is_ever_agreed(to: Patches) -> None:
-    to.set(apply.Run, "_agree", _nothing)
-
-
 # --------------------------------------------------------------------------------------------- ownership
 
 

@@ -23,12 +23,12 @@ DAY = Scenario(
 )
 
 
-@pytest.mark.parametrize("seed", range(7000, 7030))
+@pytest.mark.parametrize("seed", range(7000, 7012))
 def test_every_promise_holds_in_a_generated_scenario(seed: int, home: setting.Setting) -> None:
     made = generate.scenario(home, seed)
     try:
-        # One world per net and variant: drawn service behaviour is left to `make simulate`.
-        played = play.play(home, replace(made, choices=0))
+        # One world per net: the variants of the spec and drawn service behaviour are left to `make simulate`.
+        played = play.play(home, replace(made, choices=0, variant=""))
     except stage.Blocked:
         return
     assert homes.told(played) == []
@@ -70,8 +70,8 @@ def test_the_same_scenario_lives_the_same_life_under_every_hash_seed() -> None:
 
 
 def test_dying_at_points_of_a_day_changes_nothing_at_its_end(home: setting.Setting) -> None:
-    """Every fortieth port call here; all of them in `make simulate-long`."""
-    for played in campaign.every_death(home, DAY, step=41):
+    """Every hundredth port call here; all of them in `make simulate-long`."""
+    for played in campaign.every_death(home, DAY, step=101):
         assert homes.told(played) == [], played.deaths
 
 
@@ -88,7 +88,7 @@ def test_the_order_of_deliveries_does_not_matter(home: setting.Setting) -> None:
 def test_a_jump_of_the_clock_does_not_matter(home: setting.Setting) -> None:
     """I33: the end is that of the run without jumps."""
     plain = play.play(home, DAY, keep=True).end
-    for seconds in (3600.0, -3600.0, 31_536_000.0):
+    for seconds in (-3600.0, 31_536_000.0):
         jump = Op(at_s=20, verb="jump", arguments={"seconds": seconds})
         assert play.play(home, replace(DAY, ops=(*DAY.ops, jump)), keep=True).end == plain
 

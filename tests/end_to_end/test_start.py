@@ -238,7 +238,7 @@ def test_sigterm_in_the_middle_of_work_ends_cleanly(own_house: House) -> None:
     house.lift_limits()
     house.start()
     house.adopt()
-    records = [house.new_record(f"Feature {number}") for number in range(5)]
+    records = [house.new_record(f"Feature {number}") for number in range(3)]
     house.wait_for(lambda: bool(house.rows("SELECT 1 FROM operation WHERE kind = 'branch'")), "the first is begun")
     began = time.perf_counter()
     assert house.end() == 0
@@ -248,7 +248,7 @@ def test_sigterm_in_the_middle_of_work_ends_cleanly(own_house: House) -> None:
     house.start()
     house.wait_for(lambda: all(house.branches(record) for record in records), "the rest is made")
     house.settle()
-    assert [len(house.branches(record)) for record in records] == [1] * 5
+    assert [len(house.branches(record)) for record in records] == [1] * 3
 
 
 def test_sighup_takes_over_a_valid_spec_and_keeps_the_old_one_otherwise(own_house: House) -> None:

@@ -426,6 +426,17 @@ def open_house(given: Outside, config: Path, environment: str) -> Iterator[House
         house.close()
 
 
+@contextlib.contextmanager
+def open_journal(config: Path, environment: str | None) -> Iterator[ports.Store]:
+    """The state for reading alone, beside whoever writes it: needs no service and no lock. Raises StoreError, SpecError."""
+    spec = load.load(config, environment or "")
+    store = sqlite.SqliteStore.open(Path(connections.daemon(spec, _settings().state_path).state), lock=False)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
 def run_daemon(config: Path, environment: str | None) -> int:
     """Be the daemon until a signal comes. Returns the exit status."""
     settings = _settings()

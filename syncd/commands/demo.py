@@ -1,6 +1,7 @@
 """`syncd demo`: the main job, told as it happens, by the real daemon against both emulated services."""
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,8 @@ def command(seed: int, keep: bool, folder: Path | None, config: Path) -> int:
     """
     from syncd import wiring
 
+    # The daemon is a process of its own and would outlive a demo that is told to end.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     place = folder or Path(tempfile.mkdtemp(prefix="syncd-demo-"))
     place.mkdir(parents=True, exist_ok=True)
     stage = Stage(place, config, seed, wiring.SystemClock().now)

@@ -31,6 +31,13 @@ def command(
     Example:
       syncd journal --record recAAAAAAAAAAAAAA
     """
-    with remote.opened(config, environment) as control:
-        answer = control.journal(sync, record, run_id, after, limit)
+    running = remote.running(config, environment)
+    if running is not None:
+        answer = running.journal(sync, record, run_id, after, limit)
+    else:
+        from syncd import wiring
+        from syncd.flow import control
+
+        with wiring.open_journal(config, environment) as store:
+            answer = control.read_journal(store, sync, record, run_id, after, limit)
     click.echo(render.as_json(answer) if as_json else render.journal(answer), nl=False)

@@ -85,16 +85,7 @@ class Control:
 
     def journal(self, sync: str | None, record: str | None, run: str | None, after: int, limit: int) -> dict[str, Any]:
         """Journal rows in order; without `after` the newest."""
-        contexts = self._chosen(sync)
-        rows = contexts[0].store.load_journal(
-            sync=SyncName(sync) if sync else None,
-            record=RecordId(record) if record else None,
-            run=RunId(run) if run else None,
-            after=after,
-            limit=limit,
-            newest=after == 0,
-        )
-        return {"rows": [_journal_row(row) for row in rows]}
+        return read_journal(self._chosen(sync)[0].store, sync, record, run, after, limit)
 
     # ------------------------------------------------------------------------------------------ plan and apply
 
@@ -313,6 +304,21 @@ def _ran(context: Context, run: str, tally: apply.Tally) -> dict[str, Any]:
         "retried": tally.retried,
         "records": tally.records,
     }
+
+
+def read_journal(
+    store: ports.Store, sync: str | None, record: str | None, run: str | None, after: int, limit: int
+) -> dict[str, Any]:
+    """Journal rows of a state, as `Control.journal` answers them; needs neither service."""
+    rows = store.load_journal(
+        sync=SyncName(sync) if sync else None,
+        record=RecordId(record) if record else None,
+        run=RunId(run) if run else None,
+        after=after,
+        limit=limit,
+        newest=after == 0,
+    )
+    return {"rows": [_journal_row(row) for row in rows]}
 
 
 def render(

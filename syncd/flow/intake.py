@@ -123,7 +123,10 @@ class Intake:
         return len(deliveries)
 
     def _event(self, delivery: Delivery, endpoint: Endpoint, dirty: list[Mark]) -> tuple[int, ports.Disposition, str]:
-        event = self._read(delivery)
+        try:
+            event = self._read(delivery)
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one must not stop all behind it (I22); it is kept and shown
+            event = f"reading it failed: {type(error).__name__}"
         if isinstance(event, str):
             _log.warning("event.quarantined", delivery=delivery.sequence, reason=event)
             # What cannot be read may have been about anything of its repository.

@@ -257,7 +257,7 @@ def test_a_hold_until_no_time_is_refused_before_anything_is_asked(
 # --------------------------------------------------------------------------------------------- without the daemon
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["plan"], ["apply"], ["conflicts"], ["journal"]])
+@pytest.mark.parametrize("arguments", [["status"], ["plan"], ["apply"], ["conflicts"]])
 def test_without_a_daemon_the_state_itself_is_opened(alone: Caller, wiring: FakeWiring, arguments: list[str]) -> None:
     result = alone(*arguments, "--environment", "stage")
     assert result.code == 0

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,12 @@ from syncd.spec import locate, nearest
 
 BYTES_MAX = 64 * 1024  # reference/reliability.md SP08
 FILES_MAX = 64
+# Of all files together; a spec of every repository that one token can serve has a tenth of it.
+TOTAL_BYTES_MAX = 4 * BYTES_MAX
+# Each problem has its suggestions looked up; a file with more is no spec yet, and nobody reads on.
+PROBLEMS_MAX = 200
+# What TOML promises to every reader, and far more than any key here takes.
+_WHOLE_NUMBER_BITS_MAX = 63
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 # Below these keys stand names that people chose: always quoted, as STYLE section 9 shows.
 _NAMED = ("fields", "actions", "map")
@@ -116,18 +122,28 @@ def read(path: Path, environment: str = "") -> tuple[Document, list[errors.Probl
     Returns:
         What could be read, and every problem of reading, merging and laying over.
     """
-    folder = path if path.is_dir() else path.parent
-    document = Document(tree={}, folder=folder, default_file=str(path))
     problems: list[errors.Problem] = []
-    if not path.exists():
-        problems.append(_whole(path, "a spec file or a directory with some; `syncd init` writes one"))
+    is_folder = _ask(path, Path.is_dir, problems)
+    folder = path if is_folder else path.parent
+    document = Document(tree={}, folder=folder, default_file=str(path))
+    if not problems and not _ask(path, Path.exists, problems):
+        problems = problems or [_whole(path, "a spec file or a directory with some; `syncd init` writes one")]
+    if problems:
         return document, problems
     overlay = folder / f"{environment}.toml" if environment else None
-    parts = [_parse(file, problems) for file in _files(path, overlay, problems)]
+    parts: list[Part | None] = []
+    bytes_left = TOTAL_BYTES_MAX
+    for file in _files(path, overlay, problems):
+        part, size = _parse(file, problems)
+        bytes_left -= size
+        if bytes_left < 0:
+            problems.append(_whole(path, f"at most {TOTAL_BYTES_MAX // 1024} KiB in all files together"))
+            break
+        parts.append(part)
     hashes: list[Any] = []
     left_out: list[str] = []
     for file, tree, places in (part for part in parts if part is not None):
-        if path.is_dir() and "version" not in tree and set(tree) <= set(_MERGED):
+        if is_folder and "version" not in tree and set(tree) <= set(_MERGED):
             left_out.append(str(file))
             continue
         _merge(document, str(file), tree, places, problems)
@@ -139,6 +155,15 @@ def read(path: Path, environment: str = "") -> tuple[Document, list[errors.Probl
     canonical = json.dumps(hashes, sort_keys=True, ensure_ascii=False, default=str)
     document.hash = hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
     return document, problems
+
+
+def _ask(path: Path, question: Callable[[Path], bool], problems: list[errors.Problem]) -> bool:
+    """A question to the file system about a path; False after noting why it has no answer."""
+    try:
+        return question(path)
+    except OSError as exc:
+        problems.append(_whole(path, f"a readable file: {(exc.strerror or type(exc).__name__).lower()}"))
+        return False
 
 
 def _files(path: Path, overlay: Path | None, problems: list[errors.Problem]) -> list[Path]:
@@ -159,19 +184,23 @@ def _whole(file: Path, expected: str) -> errors.Problem:
 Part = tuple[Path, dict[str, Any], dict[locate.Path, locate.Place]]
 
 
-def _parse(file: Path, problems: list[errors.Problem]) -> Part | None:
-    """One file, or None after noting why not. Size and depth are bounded before tomllib sees it."""
+def _parse(file: Path, problems: list[errors.Problem]) -> tuple[Part | None, int]:
+    """One file, or None after noting why not, and its size. That and its depth are bounded before tomllib sees it."""
     try:
         with file.open("rb") as stream:
             raw = stream.read(BYTES_MAX + 1)
     except OSError as exc:
         problems.append(_whole(file, f"a readable file: {(exc.strerror or type(exc).__name__).lower()}"))
-        return None
+        return None, 0
     if len(raw) > BYTES_MAX:
         problems.append(
             _whole(file, f"at most {BYTES_MAX // 1024} KiB; split the spec into several files of one directory")
         )
-        return None
+        return None, len(raw)
+    return _parsed(file, raw, problems), len(raw)
+
+
+def _parsed(file: Path, raw: bytes, problems: list[errors.Problem]) -> Part | None:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -193,10 +222,44 @@ def _parse(file: Path, problems: list[errors.Problem]) -> Part | None:
         # Not TOML: tomllib says it better, below.
         pass
     try:
-        return file, tomllib.loads(text), found
+        tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as exc:
         problems.append(_not_toml(file, text, str(exc)))
         return None
+    huge = [
+        path for path, value in _values(tree) if isinstance(value, int) and value.bit_length() > _WHOLE_NUMBER_BITS_MAX
+    ]
+    for path in huge:
+        # Python reads any size, and fails later, where it is to be shown (DA10).
+        place = _place_around(found, path)
+        expected = f"a whole number of at most {_WHOLE_NUMBER_BITS_MAX} bits"
+        problems.append(
+            errors.Problem(
+                file=str(file), line=place.line, column=place.column, key=key_of(path), got="", expected=expected
+            )
+        )
+    return None if huge else (file, tree, found)
+
+
+def _values(tree: Any, path: locate.Path = ()) -> Iterable[tuple[locate.Path, Any]]:
+    """Everything that is neither table nor array, with its path."""
+    inside: Iterable[tuple[str | int, Any]]
+    if isinstance(tree, dict):
+        inside = tree.items()
+    elif isinstance(tree, list):
+        inside = enumerate(tree)
+    else:
+        yield path, tree
+        return
+    for key, inner in inside:
+        yield from _values(inner, (*path, key))
+
+
+def _place_around(places: Mapping[locate.Path, locate.Place], path: locate.Path) -> locate.Place:
+    """The place of a path, or of what is around it when it stands nowhere."""
+    while path and path not in places:
+        path = path[:-1]
+    return places.get(path, locate.Place(0, 0))
 
 
 def _not_toml(file: Path, text: str, told: str) -> errors.Problem:
@@ -255,13 +318,16 @@ def _twice(
 
 def _overlay(document: Document, overlay: Path, problems: list[errors.Problem]) -> Any:
     """Lay the overlay over the document; what it may not change is noted and left as it is."""
-    if not overlay.exists():
+    known = len(problems)
+    if not _ask(overlay, Path.exists, problems):
+        if len(problems) > known:
+            return None
         names = sorted(Path(name).stem for name in document.overlays)
         problems.append(
             _whole(overlay, f"the overlay of this environment. {nearest.listed('Overlays', overlay.stem, names)}")
         )
         return None
-    part = _parse(overlay, problems)
+    part, _ = _parse(overlay, problems)
     if part is None:
         return None
     _, tree, places = part
@@ -273,7 +339,10 @@ def _overlay(document: Document, overlay: Path, problems: list[errors.Problem]) 
             errors.Problem(file=file, line=place.line, column=place.column, key=key_of(path), got="", expected=expected)
         )
 
+    laid: set[locate.Path] = set()
     for path in _leaves(tree):
+        if len(problems) >= PROBLEMS_MAX:
+            break
         if path[0] in ("airtable", "bitbucket") and len(path) > 2:
             if path[1] not in document.names(str(path[0])):
                 refuse(
@@ -295,9 +364,10 @@ def _overlay(document: Document, overlay: Path, problems: list[errors.Problem]) 
             )
             continue
         _put(document.tree, path, tree)
-        for inner, place in places.items():
-            if inner[: len(path)] == path:
-                document.places[inner] = (file, place)
+        laid.add(path)
+    for inner, place in places.items():
+        if any(inner[:length] in laid for length in range(1, len(inner) + 1)):
+            document.places[inner] = (file, place)
     return tree
 
 

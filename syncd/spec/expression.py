@@ -125,12 +125,12 @@ def parse(source: str) -> Expression:
     """
     _require_size(source)
     # Both forms must parse, so that neither `}}` nor a lone parenthesis can close what is around the expression.
-    _require_syntax(source, f"{{{{ {source}\n }}}}")
+    free = _require_syntax(source, f"{{{{ {source}\n }}}}")
     _require_syntax(source, f"{{{{ ({source}\n) }}}}")
     usage = syntax.read_expression(source)
     if "now" in usage.open_clock:
         usage.problems.append("compare `now` plainly (now >= pr.merged_on), so that syncd knows when to look again")
-    _require_known(source, usage)
+    _require_known(source, usage, free)
     return Expression(
         source=source, **_common(usage), _moments=tuple(usage.moments), _daily="today" in usage.open_clock
     )
@@ -145,11 +145,11 @@ def parse_template(source: str, names: Sequence[str] = syntax.NAMES) -> Template
         names: the names it may use.
     """
     _require_size(source)
-    _require_syntax(source, source)
+    free = _require_syntax(source, source)
     usage = syntax.read_template(source)
     foreign = sorted(usage.roots - set(names))
     usage.problems += [f"`{name}` is not known here. {nearest.listed('Names', name, names)}" for name in foreign]
-    _require_known(source, usage)
+    _require_known(source, usage, free)
     return Template(source=source, **_common(usage))
 
 
@@ -173,16 +173,27 @@ def _require_size(source: str) -> None:
         raise ExpressionError(source[:40] + "…", (f"longer than {SOURCE_CHARACTERS_MAX} characters",))
     if not source.strip():
         raise ExpressionError(source, ("empty",))
-
-
-def _require_syntax(source: str, template: str) -> None:
     try:
-        _ENVIRONMENT.undeclared_variables_in_str(template)
+        source.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ExpressionError(source, ("half a character (a lone surrogate)",)) from None
+
+
+def _require_syntax(source: str, template: str) -> frozenset[str]:
+    """The free names as MiniJinja finds them."""
+    try:
+        return frozenset(_ENVIRONMENT.undeclared_variables_in_str(template))
     except minijinja.TemplateError as exc:
         raise ExpressionError(source, (_told(exc),)) from exc
 
 
-def _require_known(source: str, usage: syntax.Usage) -> None:
+def _require_known(source: str, usage: syntax.Usage, free: frozenset[str]) -> None:
+    if not usage.problems:
+        # Two readers of one text: a name that MiniJinja sees and `syntax` does not would go unchecked.
+        overlooked = sorted(free - usage.roots - usage.bound - set(syntax.QUANTIFIERS))
+        usage.problems += [
+            f"`{name}` stands where syncd cannot check it; write this in another way" for name in overlooked
+        ]
     if usage.problems:
         raise ExpressionError(source, tuple(usage.problems))
 
@@ -204,13 +215,14 @@ def _flips(name: str, operand: Any) -> list[datetime]:
         return []
     try:
         at = datetime.fromisoformat(operand)
-    except ValueError:
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        if name == "now":
+            return [at, at + _TICK]
+        midnight = datetime.combine(at.date(), time(), UTC)
+        return [midnight, midnight + timedelta(days=1)]
+    except (ValueError, OverflowError):
+        # The second: at the end of the calendar, as "9999-12-31" for never; nothing is left to wake for.
         return []
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    if name == "now":
-        return [at, at + _TICK]
-    midnight = datetime.combine(at.date(), time(), UTC)
-    return [midnight, midnight + timedelta(days=1)]
 
 
 # --- the language's own functions -------------------------------------------------------------------------------------

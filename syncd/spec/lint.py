@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from syncd import errors
-from syncd.spec import events, locate, machine, nearest, schema
+from syncd.spec import circles, events, locate, machine, nearest, schema
 from syncd.spec.attributes import ATTRIBUTES, NOT_YET, Attribute, Kind
 from syncd.spec.document import Document
 from syncd.spec.expression import Expression, Template
@@ -77,7 +77,7 @@ def _connection(connection: schema.Bitbucket, document: Document, path: locate.P
                 if (*here, "repositories", number) in document.places
                 else (*here, "repositories")
             )
-            if slug in seen or (seen and "*" in {slug, *seen}):
+            if slug in seen or (seen and (slug == "*" or "*" in seen)):
                 yield document.problem(place, "each repository in one source only")
             seen.add(slug)
         for number, key in enumerate(source.events):
@@ -340,12 +340,13 @@ def feedback(
             steps = set[str]().union(*(reads(made) for _, made, kind in conditions if kind == "transition"))
             # A step may ask for the state it leaves.
             depends[identity(use.name)] = steps - {identity(use.name)}
+    endless = circles.on_circles(depends)
     for use in named:
         if use.expression is None:
             continue
         here = identity(use.name)
         place = (*use.path, "value")
-        if here in _closure(depends, here):
+        if here in endless:
             yield document.problem(place, f'no way back: "{use.name}" would be computed from itself, again and again')
             continue
         for name in sorted(reads(use.expression) & set(written)):
@@ -359,15 +360,6 @@ def feedback(
                 yield document.problem(
                     place, f'{what} to read no field that syncd writes: "{written[name].name}" is one', warning=True
                 )
-
-
-def _closure(depends: Mapping[str, set[str]], start: str) -> set[str]:
-    found: set[str] = set()
-    ahead = set(depends.get(start, ()))
-    while ahead:
-        found |= ahead
-        ahead = {name for here in ahead for name in depends.get(here, ())} - found
-    return found
 
 
 def _shared_tables(file: schema.File, document: Document) -> Iterator[errors.Problem]:

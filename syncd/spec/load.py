@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from syncd import errors
 from syncd.spec import document as documents
 from syncd.spec import lint, locate, nearest, schema
+from syncd.spec.document import PROBLEMS_MAX
 from syncd.spec.expression import ExpressionError, Template, parse_template
 from syncd.spec.types import RECORD_NAMES
 
@@ -81,8 +82,10 @@ def load(path: Path, environment: str = "") -> Spec:
         for problem in lint.check(checked, document, templates):
             if not _speaks_of(problem.key, cut):
                 (warnings if problem.warning else problems).append(problem)
+            if max(len(problems), len(warnings)) >= PROBLEMS_MAX:
+                break
     if problems or file is None:
-        raise errors.SpecError(ordered(problems))
+        raise errors.SpecError(_shortened(ordered(problems), document))
     return Spec(
         file=file,
         document=document,
@@ -98,6 +101,21 @@ def ordered(problems: Iterable[errors.Problem]) -> tuple[errors.Problem, ...]:
     return tuple(
         sorted(set(problems), key=lambda found: (found.file, found.line, found.column, found.key, found.expected))
     )
+
+
+def _shortened(problems: tuple[errors.Problem, ...], document: documents.Document) -> tuple[errors.Problem, ...]:
+    """The first of very many, and a word about the rest."""
+    if len(problems) < PROBLEMS_MAX:
+        return problems
+    rest = errors.Problem(
+        file=document.default_file,
+        line=0,
+        column=0,
+        key="",
+        got="",
+        expected=f"fewer problems: after {PROBLEMS_MAX} of them syncd looks no further",
+    )
+    return (*problems[:PROBLEMS_MAX], rest)
 
 
 def _speaks_of(key: str, cut: set[str]) -> bool:
@@ -119,7 +137,9 @@ def _validate(document: documents.Document) -> tuple[schema.File | None, list[er
     except ValidationError as exc:
         found = exc.errors(include_url=False, include_input=False)
         return None, [
-            problem for error in found for problem in _problems(document, error["type"], tuple(error["loc"]), error)
+            problem
+            for error in found[:PROBLEMS_MAX]
+            for problem in _problems(document, error["type"], tuple(error["loc"]), error)
         ]
 
 
@@ -238,22 +258,37 @@ def _templates(
 ) -> dict[tuple[str, str], Template]:
     """Every description template, read and parsed; a template is found beside the spec and nowhere above it."""
     found: dict[tuple[str, str], Template] = {}
+    # Each file once, however many actions name it.
+    read: dict[str, Template | str] = {}
     for sync_name, sync in file.sync.items():
         for name, action in sync.actions.items():
             made = action.create_pull_request
             if made is None or made.description_file is None:
                 continue
             path: locate.Path = ("sync", sync_name, "actions", name, "create_pull_request", "description_file")
-            try:
-                found[sync_name, name] = parse_template(
-                    _template_text(document.folder, made.description_file), RECORD_NAMES
-                )
-            except ExpressionError as exc:
-                problems.append(document.problem(path, f"a template without errors: {'; '.join(exc.problems)}"))
-            except (OSError, ValueError) as exc:
-                reason = exc.strerror.lower() if isinstance(exc, OSError) and exc.strerror else str(exc)
-                problems.append(document.problem(path, f"a text file below {document.folder}: {reason}"))
+            name_of_file = made.description_file
+            if name_of_file not in read:
+                read[name_of_file] = _template(document.folder, name_of_file)
+            template = read[name_of_file]
+            if isinstance(template, Template):
+                found[sync_name, name] = template
+            else:
+                problems.append(document.problem(path, template))
     return found
+
+
+def _template(folder: Path, name: str) -> Template | str:
+    """The parsed template, or what was expected instead."""
+    try:
+        return parse_template(_template_text(folder, name), RECORD_NAMES)
+    except ExpressionError as exc:
+        return f"a template without errors: {'; '.join(exc.problems)}"
+    except OSError as exc:
+        reason = (exc.strerror or type(exc).__name__).lower()
+    except (ValueError, RuntimeError) as exc:
+        # The second: pathlib's word for links that lead in a circle.
+        reason = str(exc)
+    return f"a text file below {folder}: {reason}"
 
 
 def _template_text(folder: Path, name: str) -> str:

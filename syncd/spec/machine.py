@@ -27,7 +27,7 @@ def check(status: schema.Status, document: Document, path: locate.Path) -> Itera
     if status.initial not in seen:
         yield document.problem((*path, "initial"), _unknown(status, status.initial))
     for index, edge in enumerate(status.transitions):
-        yield from _edge(status, edge, document, (*path, "transitions", index))
+        yield from _edge(status, edge, seen, document, (*path, "transitions", index))
     reached = _reached(status)
     for index, state in enumerate(status.states):
         if state not in reached:
@@ -43,16 +43,16 @@ def check(status: schema.Status, document: Document, path: locate.Path) -> Itera
 
 
 def _edge(
-    status: schema.Status, edge: schema.Transition, document: Document, path: locate.Path
+    status: schema.Status, edge: schema.Transition, states: set[str], document: Document, path: locate.Path
 ) -> Iterator[errors.Problem]:
     for index, source in enumerate(edge.sources):
         inner = (*path, "from", index)
         place = inner if inner in document.places else (*path, "from")
-        if source not in status.states:
+        if source not in states:
             yield document.problem(place, _unknown(status, source))
         elif source == edge.target:
             yield document.problem(place, f'another state than "{edge.target}", which it enters')
-    if edge.target not in status.states:
+    if edge.target not in states:
         yield document.problem((*path, "to"), _unknown(status, edge.target))
     if edge.owner == "bitbucket" and edge.when is None:
         yield document.problem((*path, "when"), "a condition: a transition that Bitbucket owns needs one", show=False)
@@ -63,12 +63,17 @@ def _unknown(status: schema.Status, state: str) -> str:
 
 
 def _reached(status: schema.Status) -> set[str]:
+    after: dict[str, set[str]] = {}
+    for edge in status.transitions:
+        for source in edge.sources:
+            after.setdefault(source, set()).add(edge.target)
     reached = {status.initial}
-    while True:
-        more = {edge.target for edge in status.transitions if reached & set(edge.sources)} - reached
-        if not more:
-            return reached
+    ahead = [status.initial]
+    while ahead:
+        more = after.get(ahead.pop(), set()) - reached
         reached |= more
+        ahead += more
+    return reached
 
 
 def _circles(status: schema.Status) -> Iterator[tuple[int, ...]]:

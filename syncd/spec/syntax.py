@@ -74,6 +74,9 @@ TESTS = frozenset(
 )
 STATEMENTS = frozenset({"elif", "else", "endfor", "endif", "for", "if", "set"})
 
+# Of one expression; what follows is most likely wrong for the same reason.
+PROBLEMS_MAX = 20
+
 _KEYWORDS = frozenset(
     {"False", "None", "True", "and", "elif", "else", "false", "if", "in", "is", "none", "not", "or", "true"}
 )
@@ -93,7 +96,13 @@ class Moment:
 
 @dataclass(slots=True)
 class Usage:
-    """What the tokens use. `open_clock`: `now` or `today`, where they stand in another form than a plain comparison."""
+    """
+    What the tokens use.
+
+    Args:
+        open_clock: `now` or `today`, where they stand in another form than a plain comparison.
+        bound: names that the template itself makes.
+    """
 
     names: set[str] = field(default_factory=set)
     roots: set[str] = field(default_factory=set)
@@ -101,6 +110,7 @@ class Usage:
     states: set[str] = field(default_factory=set)
     moments: list[Moment] = field(default_factory=list)
     open_clock: set[str] = field(default_factory=set)
+    bound: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
 
 
@@ -119,6 +129,7 @@ def read_template(source: str) -> Usage:
     for is_statement, tokens in statements:
         if is_statement:
             _bind(tokens, local, usage)
+    usage.bound |= local.keys()
     reader = _Reader(usage, local)
     for is_statement, tokens in statements:
         reader.read(_body(tokens) if is_statement else tokens)
@@ -170,6 +181,8 @@ class _Reader:
     def read(self, tokens: list[Token]) -> None:
         self.tokens = tokens
         for index, token in enumerate(tokens):
+            if len(self.usage.problems) >= PROBLEMS_MAX:
+                return
             before, after = self._text(index - 1), self._text(index + 1)
             if token.kind == "name":
                 self._name(index, token.text, before, after)
@@ -392,7 +405,7 @@ class _Reader:
         if self._kind(index) == "string":
             return Moment(name, None, self._literal(index)) if self._text(index + 1) in _ENDS else None
         member, end = self._member(index)
-        if member is None or self._text(end + 1) not in _ENDS:
+        if member is None or self._text(end + 1) not in _ENDS or not self._has_members(index):
             return None
         return Moment(name, (self._text(index), member), "")
 
@@ -401,9 +414,13 @@ class _Reader:
             return Moment(name, None, self._literal(index)) if self._text(index - 1) in _BEGINS else None
         begin = index - (3 if self._text(index) == "]" else 2)
         member, end = self._member(begin)
-        if member is None or end != index or self._text(begin - 1) not in _BEGINS:
+        if member is None or end != index or self._text(begin - 1) not in _BEGINS or not self._has_members(begin):
             return None
         return Moment(name, (self._text(begin), member), "")
+
+    def _has_members(self, index: int) -> bool:
+        """Whether the name there is one of a whole object: `status["x"]` may stand behind an `and` and never be asked."""
+        return self._text(index) == "record" or self._text(index) in PRIMARIES
 
 
 def _is_moment(literal: str) -> bool:

@@ -11,11 +11,8 @@ _TOKEN = re.compile(
     r"|(?P<sign>==|!=|<=|>=|//|\*\*|[^\s\w]))",
     re.DOTALL,
 )
-# Atomic groups: a text is one step, never tried again letter by letter.
-_SEGMENT = re.compile(
-    r"\{#.*?#\}|(?P<open>\{\{|\{%)[-+]?(?P<code>(?>\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|.)*?)[-+]?(?:\}\}|%\})",
-    re.DOTALL,
-)
+_OPENING = re.compile(r"\{([{%#])[-+]?")
+_CLOSING = {"{": re.compile(r"\s*[-+]?\}\}"), "%": re.compile(r"\s*[-+]?%\}")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +31,35 @@ def words(source: str) -> Iterator[Token]:
 
 
 def segments(source: str) -> Iterator[tuple[bool, list[Token]]]:
-    """Every `{{ … }}` and `{% … %}` of a template, as (is a statement, its words); comments and text left out."""
-    for match in _SEGMENT.finditer(source):
-        if match["open"]:
-            yield match["open"] == "{%", list(words(match["code"]))
+    """
+    Every `{{ … }}` and `{% … %}` of a template, as (is a statement, its words); comments and text left out.
+
+    As MiniJinja does it, an end counts only outside of brackets: the first `}}` of `{{ {"a": {}} }}` is none.
+    """
+    at = 0
+    while opening := _OPENING.search(source, at):
+        kind, at = opening[1], opening.end()
+        if kind == "#":
+            end = source.find("#}", at)
+            at = len(source) if end < 0 else end + 2
+            continue
+        found, at = _until(_CLOSING[kind], source, at)
+        yield kind == "%", found
+
+
+def _until(closing: re.Pattern[str], source: str, at: int) -> tuple[list[Token], int]:
+    """The words from `at` to the end that `closing` describes, and where that ends."""
+    found: list[Token] = []
+    depth = 0
+    while match := _TOKEN.match(source, at):
+        if depth <= 0 and (end := closing.match(source, at)):
+            return found, end.end()
+        kind = match.lastgroup or "sign"
+        found.append(Token(kind, match[kind]))
+        if kind == "sign":
+            depth += (match[kind] in "([{") - (match[kind] in ")]}")
+        at = match.end()
+    return found, len(source)
 
 
 def unquote(quoted: str) -> str:

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from syncd.airtable import shape, translate
@@ -96,7 +96,7 @@ def parse_changes(page: Any, cursor: int, fields: Mapping[FieldId, Field], own: 
     """
     payloads = shape.sequence(page, "payloads", "a page of payloads")
     after = page.get("cursor")
-    if isinstance(after, bool) or not isinstance(after, int) or after - len(payloads) < 1:
+    if isinstance(after, bool) or not isinstance(after, int) or not len(payloads) < after <= shape.NUMBER_MAX:
         raise shape.ShapeError("a page of payloads has no fitting number 'cursor'")
     reading = _Reading(fields=fields, own=own)
     for payload in payloads:
@@ -221,7 +221,7 @@ class _Reading:
                         record=RecordId(record),
                         field=column.id,
                         previous=None if isinstance(previous, Unknown) else previous,
-                        at=at.astimezone(UTC),
+                        at=at,
                         own=own,
                     )
                 )

@@ -1,8 +1,11 @@
 """Strict shapes of answers: an answer of another shape is a failed call, never an empty one (AT07)."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+
+# What the state store takes.
+NUMBER_MAX = 2**63 - 1
 
 _ID = re.compile(r"[a-z]{3}[A-Za-z0-9]{1,64}")
 
@@ -48,11 +51,22 @@ def is_id(raw: object, prefix: str) -> bool:
 
 
 def moment(raw: Any) -> datetime | None:
-    """An ISO 8601 moment with a zone; None for anything else."""
+    """An ISO 8601 moment with a zone, in UTC; None for anything else."""
     if not isinstance(raw, str):
         return None
     try:
         found = datetime.fromisoformat(raw)
-    except ValueError:
+        return None if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        # The second: next to the year 1 or 9999 a zone leads out of the calendar.
         return None
-    return None if found.tzinfo is None else found
+
+
+def name(raw: Any, key: str, place: str) -> str:
+    """As `text`, for what people named: half characters, which no store takes, become U+FFFD (DA04)."""
+    return sound(text(raw, key, place))
+
+
+def sound(found: str) -> str:
+    """A text that any store takes. One odd name must not cost the whole schema."""
+    return found if found.isascii() else found.encode("utf-8", "replace").decode("utf-8")

@@ -9,7 +9,7 @@ cell, a form that is not known and a type that is not read are `Unknown` with a 
 
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from syncd.airtable import shape
@@ -27,6 +27,9 @@ WRITABLE = _TEXTS | _NUMBERS | {"richText", "checkbox", "singleSelect", "multipl
 """The schema's type names of fields that syncd can write."""
 READABLE = WRITABLE | _BY_RESULT | {"createdTime", "lastModifiedTime", "count", "autoNumber"}
 """Those that can be a source; formulas, rollups and lookups when their result is one of the others."""
+
+# A lookup of lists of options has three; a body may have hundreds.
+_LEVELS_MAX = 8
 
 
 class _Unfit(ValueError):
@@ -64,17 +67,20 @@ def decode_hook(field: Field, raw: Any) -> Value | Unknown:
     return decode(field, _rest_form(raw))
 
 
-def _rest_form(raw: Any) -> Any:
-    """Choices by name, lookups as one list; everything else stands as it is in REST."""
+def _rest_form(raw: Any, levels: int = _LEVELS_MAX) -> Any:
+    """Choices by name, lookups as one list; everything else, and what is nested deeper, stands as it is."""
+    if not levels:
+        return raw
     if isinstance(raw, list):
-        return [_rest_form(each) for each in raw]
+        return [_rest_form(each, levels - 1) for each in raw]
     if isinstance(raw, dict):
         by_record = raw.get("valuesByLinkedRecordId")
         if isinstance(by_record, dict):
             order = raw.get("linkedRecordIds")
             rows = order if isinstance(order, list) else list(by_record)
             found = [by_record[row] for row in rows if isinstance(row, str) and row in by_record]
-            return [_rest_form(each) for cells in found for each in (cells if isinstance(cells, list) else [cells])]
+            rows_of_cells = [cells if isinstance(cells, list) else [cells] for cells in found]
+            return [_rest_form(each, levels - 1) for cells in rows_of_cells for each in cells]
         if shape.is_id(raw.get("id"), "sel") and isinstance(raw.get("name"), str):
             return raw["name"]
     return raw
@@ -102,6 +108,8 @@ def _number(field: Field, raw: Any) -> Value:
     if isinstance(raw, bool) or not isinstance(raw, int | float):
         raise _Unfit("holds something that is no number")
     try:
+        # The service keeps doubles: a whole number that is none has no meaning, and no end (DA10).
+        float(raw)
         return value.number(raw, field.precision)
     except (ValueError, ArithmeticError):
         raise _Unfit("holds a number that cannot be compared exactly") from None
@@ -128,13 +136,9 @@ def _instant(field: Field, raw: Any) -> Value:
     if field.result_kind == "date":
         return _day(field, raw)
     found = shape.moment(written)
-    try:
-        # Next to the year 1 or 9999 a zone leads out of the calendar.
-        if found is not None:
-            return value.instant(found)
-    except OverflowError:
-        pass
-    raise _Unfit("holds something that is no moment with a zone")
+    if found is None:
+        raise _Unfit("holds something that is no moment with a zone")
+    return value.instant(found)
 
 
 def _options(field: Field, raw: Any) -> Value:
@@ -315,7 +319,7 @@ def parse_record(raw: Any, fields: Sequence[Field], *, in_view: bool = True) -> 
     cells = shape.mapping(raw.get("fields"), "a record's 'fields'")
     return Record(
         id=RecordId(shape.identity(raw, "id", "rec", "a record")),
-        created_at=created_at.astimezone(UTC),
+        created_at=created_at,
         cells={field.id: decode(field, cells.get(field.id)) for field in fields},
         in_view=in_view,
     )
@@ -339,11 +343,11 @@ def _table(base: BaseId, raw: Any) -> Table:
     return Table(
         base=base,
         id=TableId(shape.identity(raw, "id", "tbl", "a table")),
-        name=shape.text(raw, "name", "a table"),
+        name=shape.name(raw, "name", "a table"),
         primary=FieldId(shape.identity(raw, "primaryFieldId", "fld", "a table")),
         fields=tuple(parse_field(each) for each in shape.sequence(raw, "fields", "a table")),
         views=tuple(
-            View(id=ViewId(each["id"]), name=str(each.get("name", "")), kind=str(each.get("type", "")))
+            View(id=ViewId(each["id"]), name=_text_or_empty(each.get("name")), kind=_text_or_empty(each.get("type")))
             for each in (views if isinstance(views, list) else ())
             if isinstance(each, dict) and shape.is_id(each.get("id"), "viw")
         ),
@@ -352,7 +356,7 @@ def _table(base: BaseId, raw: Any) -> Table:
 
 def parse_field(raw: Any) -> Field:
     """One field of the schema. `precision` counts digits of the stored number, so two more than a percent field shows."""
-    kind = shape.text(raw, "type", "a field")
+    kind = shape.name(raw, "type", "a field")
     options = _object(raw.get("options"))
     result = _object(options.get("result"))
     result_kind = result.get("type")
@@ -365,20 +369,24 @@ def parse_field(raw: Any) -> Field:
     choices = options.get("choices")
     return Field(
         id=FieldId(shape.identity(raw, "id", "fld", "a field")),
-        name=shape.text(raw, "name", "a field"),
+        name=shape.name(raw, "name", "a field"),
         kind=kind,
         choices=tuple(
-            each["name"]
+            shape.sound(each["name"])
             for each in (choices if isinstance(choices, list) else ())
             if isinstance(each, dict) and isinstance(each.get("name"), str)
         ),
         precision=precision if numeric in _NUMBERS else None,
-        result_kind=str(result_kind) if computed else "",
+        result_kind=shape.sound(str(result_kind)) if computed else "",
     )
 
 
 def _object(raw: Any) -> dict[str, Any]:
     return raw if isinstance(raw, dict) else {}
+
+
+def _text_or_empty(raw: Any) -> str:
+    return shape.sound(raw) if isinstance(raw, str) else ""
 
 
 # ---------------------------------------------------------------------------------------------------------- errors

@@ -150,7 +150,7 @@ def _pull_request(kind: str, repository: RepositoryId | None, loaded: shape.Json
     # A number counts inside the destination repository, whoever names another one (reference/bitbucket.md 1).
     home = _repository(_object(_object(pull_request.get("destination")).get("repository"))) or repository
     number = pull_request.get("id")
-    if home is None or not isinstance(number, int) or isinstance(number, bool) or number < 1:
+    if home is None or not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= shape.NUMBER_MAX:
         return _whole(kind, home, "the body names no pull request")
     # The very attribute that a read will show; dates of comments and approvals need not move it (reference/bitbucket.md 6.3).
     return Event(
@@ -173,10 +173,12 @@ def _push(kind: str, repository: RepositoryId | None, loaded: shape.Json) -> Eve
         if not named:
             return _whole(kind, repository, "a change of the push names no ref")
         for ref in named:
-            if ref.get("type") in {"tag", "annotated_tag"}:
+            name, type_name = ref.get("name"), ref.get("type")
+            if not isinstance(type_name, str):
+                return _whole(kind, repository, "a change of the push has an unknown form")
+            if type_name in {"tag", "annotated_tag"}:
                 continue
-            name = ref.get("name")
-            if ref.get("type") not in _BRANCH_TYPES or not _is_name(name):
+            if type_name not in _BRANCH_TYPES or not _is_name(name):
                 return _whole(kind, repository, "a change of the push has an unknown form")
             branches[name] = None
         if len(branches) > BRANCHES_MAX:

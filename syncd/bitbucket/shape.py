@@ -10,6 +10,8 @@ from typing import Any, TypeGuard
 
 SHORT_HASH_LENGTH = 12
 FULL_HASH_LENGTH = 40
+# What the state store takes; the service's own numbers have at most ten digits.
+NUMBER_MAX = 2**63 - 1
 
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 _HASH = re.compile(r"[0-9a-f]{7,40}")
@@ -112,12 +114,18 @@ def text(body: Json, key: str) -> str:
     found = body.get(key)
     if not isinstance(found, str):
         raise Malformed(key, "a text")
-    # Escapes of JSON can make texts that no store takes.
+    if not is_unicode(found):
+        raise Malformed(key, "a text in Unicode")
+    return found
+
+
+def is_unicode(found: str) -> bool:
+    """Whether a store takes it: escapes of JSON can make half characters (lone surrogates, DA04)."""
     try:
         found.encode("utf-8")
     except UnicodeEncodeError:
-        raise Malformed(key, "a text in Unicode") from None
-    return found
+        return False
+    return True
 
 
 def text_or_empty(body: Json, key: str, *, required: bool = False) -> str:
@@ -138,7 +146,7 @@ def truth(body: Json, key: str) -> bool:
 def number(body: Json, key: str) -> int:
     """The value of a key as a number from 1."""
     found = body.get(key)
-    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+    if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= NUMBER_MAX:
         raise Malformed(key, "a positive number")
     return found
 
@@ -146,14 +154,14 @@ def number(body: Json, key: str) -> int:
 def count(body: Json, key: str) -> int:
     """The value of a key as a number from 0; absent is 0."""
     found = body.get(key, 0)
-    if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= NUMBER_MAX:
         raise Malformed(key, "a number")
     return found
 
 
 def html(body: Json) -> str:
-    """The address of an object's page, "" when partial answers left it out."""
+    """The address of an object's page, "" when partial answers left it out or when it is none."""
     links = body.get("links")
     link = links.get("html") if isinstance(links, dict) else None
     href = link.get("href") if isinstance(link, dict) else None
-    return href if isinstance(href, str) else ""
+    return href if isinstance(href, str) and is_unicode(href) else ""

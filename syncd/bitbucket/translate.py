@@ -285,7 +285,11 @@ def snapshot(entry: Any) -> tuple[datetime, Mapping[str, str | bool]] | None:
         "draft": bool(update.get("draft")),
         "destination_branch": branch.get("name") if isinstance(branch, dict) else None,
     }
-    kept = {name: value for name, value in found.items() if isinstance(value, str | bool)}
+    kept = {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, bool) or (isinstance(value, str) and shape.is_unicode(value))
+    }
     return shape.instant(update.get("date"), "update.date"), kept
 
 
@@ -299,7 +303,7 @@ def hook(raw: Any) -> ports.HookState:
         hook=hook_id(body.get("uuid")),
         url=shape.text(body, "url"),
         healthy=shape.truth(body, "active"),
-        events=tuple(sorted(event for event in events if isinstance(event, str))),
+        events=tuple(sorted(event for event in events if isinstance(event, str) and shape.is_unicode(event))),
     )
 
 

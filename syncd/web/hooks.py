@@ -281,7 +281,9 @@ def build(receiver: Receiver, clock: ports.Clock, *, limits: Limits | None = Non
 
 def _announced_bytes(headers: Sequence[tuple[bytes, bytes]]) -> int:
     """What Content-Length says; 0 when it says nothing. The server has refused one that is no number."""
-    return max((int(value) for name, value in headers if name == b"content-length" and value.isdigit()), default=0)
+    # More digits than any body has bytes: cut, because Python refuses to read thousands of them.
+    lengths = (value.lstrip(b"0")[:19] for name, value in headers if name == b"content-length" and value.isdigit())
+    return max((int(value or b"0") for value in lengths), default=0)
 
 
 def _kept(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]:

@@ -612,6 +612,9 @@ class Store(Protocol):
     def failed(self) -> str:
         """Why nothing can be committed any more until the file is opened again; "" while it can."""
 
+    def trouble(self) -> str:
+        """Why the last commit did not go through, until one does (a full disk, a lock), or `failed`; "" when it did."""
+
     # deliveries
     def save_deliveries(self, arrived: Sequence[Arrived]) -> tuple[int, ...]:
         """Make a group of deliveries durable in one commit. The same (endpoint, request id, body) again gets its old number."""

@@ -5,9 +5,11 @@ Older SQLite corrupts a WAL file that two connections write or checkpoint at onc
 (reference/dependencies.md 3). So whoever writes holds the lock file beside the state file.
 """
 
+import contextlib
 import fcntl
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from syncd import errors
@@ -93,10 +95,13 @@ def open_file(path: Path, connect: Connect) -> Connection:
     Raises:
         StoreError: it is damaged, of another program, or written by a newer syncd.
     """
+    _set_orphan_aside(path)
     _make_private(path)
+    checked = _require_sound_untouched(path, connect)
     connection = _connect(path, f"file:{_quoted(path)}?mode=rw", connect)
     try:
-        _require_sound(connection, path)
+        if not checked:
+            _require_sound(connection, path)
         # The mode is remembered in the file and may only be set outside a transaction; the rest is per connection.
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute("PRAGMA synchronous = FULL")
@@ -183,7 +188,8 @@ def unreadable(path: Path, why: str) -> errors.StoreError:
     """The state file cannot be trusted. Nothing is deleted: a person decides (reliability.md ST05)."""
     return errors.StoreError(
         f"{path} cannot be read: {why}",
-        next_step=f'keep a copy of {path} and of {path.name}-wal, then put a backup in their place (OPERATIONS.md, "Backup and restore")',
+        next_step=f"keep a copy of {path} and of {path.name}-wal, then put a backup in their place, or start without"
+        ' (OPERATIONS.md, "The state file is lost or damaged")',
     )
 
 
@@ -219,8 +225,80 @@ def _make_private(path: Path) -> None:
         os.close(file)
 
 
+def _require_sound_untouched(path: Path, connect: Connect) -> bool:
+    """
+    Check the file by a connection that cannot write: one that can would fold the log into a damaged file when it closes.
+
+    Returns:
+        False when a crash left a journal, as in a file's first moments: only a connection that writes can undo it.
+
+    Raises:
+        StoreError: it is damaged, of another program, or written by a newer syncd. Not one byte of it was changed.
+    """
+    if path.with_name(path.name + "-journal").exists():
+        return False
+    # Without a log the file is all there is, and nothing is made beside it.
+    alone = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
+    connection = _connect(path, f"file:{_quoted(path)}?mode=ro{alone}", connect)
+    try:
+        _require_sound(connection, path)
+    except sqlite3.Error as error:
+        raise unreadable(path, str(error)) from error
+    finally:
+        connection.close()
+    return True
+
+
+def _set_orphan_aside(path: Path) -> None:
+    """A log whose file is gone says nothing any more, and SQLite would delete it: a person may still want it (ST07)."""
+    wal = path.with_name(path.name + "-wal")
+    if (path.exists() and path.stat().st_size) or not wal.exists() or not wal.stat().st_size:
+        return
+    names = (wal.with_name(f"{wal.name}.orphan-{number}") for number in itertools.count(1))
+    wal.rename(next(name for name in names if not name.exists()))
+
+
+@contextlib.contextmanager
+def left_alone(path: Path | None) -> Iterator[None]:
+    """
+    While it lasts, this process's connections to the file close without writing: no last fsync after one that failed (ST03).
+
+    Args:
+        path: the state file; None: nothing is held.
+    """
+    witness = None
+    # What cannot be opened or read here cannot be written by whoever closes, either.
+    with contextlib.suppress(sqlite3.Error):
+        if path is not None:
+            witness = connect(f"file:{_quoted(path)}?mode=ro")
+            witness.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    try:
+        yield
+    finally:
+        if witness is not None:
+            witness.close()
+
+
+def identity(path: Path | None) -> tuple[tuple[int, int] | None, ...]:
+    """Which file lies at the path, and which log beside it, however they are called; None where there is none."""
+    return () if path is None else tuple(_inode(one) for one in (path, path.with_name(path.name + "-wal")))
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code (sqlite.org/rescode.html); 0 when the error is not SQLite's own."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
 def _require_sound(connection: Connection, path: Path) -> None:
-    found = [str(line) for (line,) in connection.execute("PRAGMA quick_check(3)").fetchall()]
+    found = [str(line) for (line,) in connection.execute("PRAGMA integrity_check(3)").fetchall()]
     if found != ["ok"]:
         raise unreadable(path, "; ".join(found))
     _require_known(connection, path)

@@ -83,6 +83,9 @@ class SqliteStore:
         self._reader = reader
         self._one_at_a_time = RLock()
         self._failed = ""
+        self._trouble_now = ""
+        # As opened: a file of the same name that appears later is another one.
+        self._place = database.identity(path) if lock is not None and path is not None else None
 
     # -------------------------------------------------------------------------------------------- opening, closing
 
@@ -140,10 +143,11 @@ class SqliteStore:
                 return
             except sqlite3.Error as error:
                 # With a full disk the log stays as it is, with every commit in it; the next start takes it from there.
-                if _code(error) != _FULL:
+                if database.primary_code(error) != _FULL:
                     raise self._trouble(error) from error
             finally:
-                self._connection.close()
+                with database.left_alone(self._path if self._failed and not self._log_is_gone() else None):
+                    self._connection.close()
                 if self._lock is not None:
                     self._lock.release()
 
@@ -151,17 +155,34 @@ class SqliteStore:
     def failed(self) -> str:
         return self._failed
 
+    def trouble(self) -> str:
+        return self._failed or self._trouble_now
+
     # ------------------------------------------------------------------------------------------------ transactions
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        """One writing transaction, durable when the block was left."""
+    def _writing(self, *, claims: bool = False) -> Iterator[Connection]:
+        """
+        One writing transaction, durable when the block was left.
+
+        Args:
+            claims: it only takes or frees claims, which are kept in memory: that it succeeds says nothing of the disk.
+        """
         if self._reader:
             raise errors.StoreError(
                 f"{self._path} was opened for reading only", next_step="write through the running daemon, or stop it"
             )
-        with self._transaction("BEGIN IMMEDIATE") as db:
-            yield db
+        with self._one_at_a_time:
+            self._require_in_place()
+            changes = self._connection.total_changes
+            try:
+                with self._transaction("BEGIN IMMEDIATE") as db:
+                    yield db
+            except errors.StoreError as error:
+                self._trouble_now = error.message
+                raise
+            if not claims and self._connection.total_changes != changes:
+                self._trouble_now = ""
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -190,7 +211,7 @@ class SqliteStore:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            if _code(error) != _FULL:
+            if database.primary_code(error) != _FULL:
                 # Never try an fsync again and go on: the page cache may have dropped what it could not write.
                 self._failed = f"a commit failed: {error}"
             raise self._trouble(error) from error
@@ -206,9 +227,18 @@ class SqliteStore:
         if self._failed:
             raise self._broken(self._failed)
 
+    def _require_in_place(self) -> None:
+        """What is written to a file that was deleted, or put away for a backup, is lost: then nothing is acknowledged."""
+        if self._place is not None and not self._failed and database.identity(self._path) != self._place:
+            self._failed = "it was deleted or replaced while it was open"
+
+    def _log_is_gone(self) -> bool:
+        """Of a log that was deleted this process holds the only copy: SQLite folds it into the file as it closes."""
+        return self._place is not None and database.identity(self._path) == (self._place[0], None)
+
     def _trouble(self, error: sqlite3.Error) -> errors.StoreError:
         """The error in our words. What says that the file cannot be trusted fails the store."""
-        code = _code(error)
+        code = database.primary_code(error)
         if code in _UNTRUSTED and not self._failed:
             self._failed = str(error)
         if self._failed:
@@ -273,13 +303,13 @@ class SqliteStore:
             dirty_keys.mark_work(db, dirty, now, not_before)
 
     def claim_records(self, sync: SyncName, now: datetime, limit: int) -> tuple[DirtyRecord, ...]:
-        with self._writing() as db:
+        with self._writing(claims=True) as db:
             return dirty_keys.claim_records(db, sync, now, limit)
 
     def claim_work(
         self, repositories: Sequence[RepositoryId], now: datetime, limit: int, *, early: bool = False
     ) -> tuple[DirtyWorkMark, ...]:
-        with self._writing() as db:
+        with self._writing(claims=True) as db:
             return dirty_keys.claim_work(db, repositories, now, limit, early=early)
 
     def release_records(
@@ -306,7 +336,7 @@ class SqliteStore:
                 _mark(db, sync, {*records.get(sync, ()), *record_rows.load_waiting(db, sync)}, marking, marking.lane)
 
     def free_claims(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> None:
-        with self._writing() as db:
+        with self._writing(claims=True) as db:
             dirty_keys.free_claims(db, sync, repositories)
 
     def next_due(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> datetime | None:
@@ -575,11 +605,6 @@ class SqliteStore:
         with self._writing() as db:
             gone = inbox.purge(db, columns.moment(events_before), limit)
             return gone + journal.purge(db, columns.moment(journal_before), max(0, limit - gone))
-
-
-def _code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; 0 when the error is not SQLite's own."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _mark(db: Connection, sync: SyncName, records: Iterable[RecordId], marking: Marking, lane: Lane) -> None:

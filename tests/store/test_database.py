@@ -13,8 +13,8 @@ import pytest
 from sqlite_utils import Database
 
 from syncd import errors
-from syncd.model.ids import EndpointId
-from syncd.ports import Arrived
+from syncd.model.ids import EndpointId, RecordId, SyncName
+from syncd.ports import Arrived, Lane
 from syncd.store import columns, database, migrations
 from syncd.store.sqlite import SqliteStore
 from tests.shared import ROOT
@@ -147,6 +147,70 @@ def test_a_corrupt_page_is_refused_at_start_and_nothing_is_deleted(file: Path) -
     assert file.read_bytes() == pages
 
 
+@pytest.mark.parametrize("logged", [False, True], ids=["closed", "killed"])
+@pytest.mark.parametrize("damage", ["table", "index", "cut", "newer"])
+def test_a_refused_file_and_its_log_are_left_as_they_are(file: Path, damage: str, *, logged: bool) -> None:
+    """After a `kill -9` the last commits are in the log alone; SQLite would fold it in when the check ends (ST05)."""
+    good = file.with_name("good.db")
+    store = SqliteStore.open(good)
+    store.save_deliveries([arrived(number, 3000) for number in range(50)])
+    store.mark_records(
+        SyncName("features"), [RecordId(f"rec{number:014}") for number in range(500)], Lane.EDIT, NOW, NOW
+    )
+    if damage == "newer":
+        table = migrations.MIGRATIONS.migrations_table
+        newer = f"INSERT INTO {table} (migration_set, name, applied_at) VALUES ('syncd', 'm999_future', '')"
+        store._connection.execute(newer)
+    store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    store.save_text("a", "b")
+    (root,) = store._connection.execute(
+        "SELECT rootpage FROM sqlite_master WHERE name = :name",
+        {"name": "dirty_record_by_lane" if damage == "index" else "inbox"},
+    ).fetchone()
+    file.write_bytes(good.read_bytes())
+    log = file.with_name(file.name + "-wal")
+    if logged:
+        log.write_bytes(good.with_name("good.db-wal").read_bytes())
+    store.close()
+    pages = bytearray(file.read_bytes())
+    match damage:
+        case "table":
+            pages[4096 * (root - 1) : 4096 * root] = b"\xa5" * 4096
+        case "index":
+            # One key of the page turns into another one, which no structure contradicts.
+            at = pages.index(b"rec0", 4096 * (root - 1), 4096 * root)
+            pages[at + 3 : at + 4] = b"9"
+        case "cut":
+            del pages[len(pages) // 2 :]
+    file.write_bytes(pages)
+    before = {one.name: one.read_bytes() for one in (file, log) if one.exists()}
+
+    for _ in range(2):
+        with pytest.raises(errors.StoreError) as caught:
+            SqliteStore.open(file)
+        assert caught.value.next_step
+    assert {one.name: one.read_bytes() for one in (file, log) if one.exists()} == before
+
+
+@pytest.mark.parametrize("empty", [False, True], ids=["deleted", "emptied"])
+def test_the_log_of_a_file_that_is_gone_is_kept_aside(file: Path, *, empty: bool) -> None:
+    """ST07: a new state begins, and SQLite would delete what is left of the old one."""
+    good = file.with_name("good.db")
+    store = SqliteStore.open(good)
+    store.save_text("a", "b")
+    left = good.with_name("good.db-wal").read_bytes()
+    store.close()
+    for number in (1, 2):
+        file.unlink(missing_ok=True)
+        if empty:
+            file.touch()
+        file.with_name(file.name + "-wal").write_bytes(left)
+        fresh = SqliteStore.open(file)
+        assert fresh.load_text("a") is None
+        fresh.close()
+        assert file.with_name(f"{file.name}-wal.orphan-{number}").read_bytes() == left
+
+
 def test_a_newer_schema_is_refused_by_name(file: Path) -> None:
     store = SqliteStore.open(file)
     store._connection.execute(
@@ -258,8 +322,8 @@ def test_a_log_that_was_cut_leaves_the_last_whole_commit(file: Path) -> None:
 WRITER = """
 import sys
 from datetime import UTC, datetime
-from syncd.model.ids import EndpointId
-from syncd.ports import Arrived
+from syncd.model.ids import EndpointId, RecordId, SyncName
+from syncd.ports import Arrived, Lane
 from syncd.store.sqlite import SqliteStore
 store, first = SqliteStore.open(sys.argv[1]), int(sys.argv[2])
 for number in range(first, first + 100000, 3):

@@ -90,6 +90,65 @@ def test_after_a_failed_commit_nothing_is_believed_until_the_file_is_opened_agai
     opened.close()
 
 
+def test_after_a_failed_commit_closing_writes_nothing_more(store: SqliteStore, bench: Bench, tmp_path: Path) -> None:
+    """SQLite folds the log into the file when the last connection closes, with an fsync that nobody may believe (ST03)."""
+    store.save_text("a", "b")
+    files = [tmp_path / "syncd.db", tmp_path / "syncd.db-wal"]
+    bench.fail("COMMIT", failure(IOERR_FSYNC, "disk I/O error"))
+    with pytest.raises(errors.StoreError):
+        store.save_text("a", "c")
+    before = [file.read_bytes() for file in files]
+    store.close()
+    assert [file.read_bytes() for file in files] == before
+    opened = SqliteStore.open(tmp_path / "syncd.db")
+    assert opened.load_text("a") == "b"
+    opened.close()
+
+
+@pytest.mark.parametrize("name", ["syncd.db", "syncd.db-wal"])
+@pytest.mark.parametrize("replaced", [False, True], ids=["deleted", "replaced"])
+def test_nothing_is_acknowledged_into_a_file_that_is_not_there_any_more(
+    store: SqliteStore, tmp_path: Path, name: str, *, replaced: bool
+) -> None:
+    store.save_deliveries([arrived(1)])
+    kept = (tmp_path / name).read_bytes()
+    (tmp_path / name).unlink()
+    if replaced:
+        (tmp_path / "other").write_bytes(kept)
+        (tmp_path / "other").rename(tmp_path / name)
+    with pytest.raises(errors.StoreError, match="deleted or replaced"):
+        store.save_deliveries([arrived(2)])
+    assert "deleted or replaced" in store.failed
+    store.close()
+    if replaced:
+        assert (tmp_path / name).read_bytes() == kept
+    if name == "syncd.db":
+        assert (tmp_path / name).exists() is replaced
+    elif not replaced:
+        # The process held the last copy of the log, and saved what had been acknowledged.
+        opened = SqliteStore.open(tmp_path / "syncd.db")
+        assert len(opened.load_deliveries(9)) == 1
+        opened.close()
+
+
+def test_trouble_is_told_until_something_was_truly_written(store: SqliteStore, bench: Bench) -> None:
+    store.mark_records(SYNC, [RECORD], Lane.EDIT, NOW, NOW)
+    assert store.trouble() == ""
+    bench.fail("COMMIT", failure(FULL, "database or disk is full"))
+    with pytest.raises(errors.StoreError, match="no space"):
+        store.save_text("a", "b")
+    bench.heal()
+    assert "no space" in store.trouble()
+    # Reading, claiming and finding nothing to do need no disk.
+    assert store.load_text("a") is None
+    assert store.claim_records(SYNC, NOW, 10)
+    store.free_claims(SYNC, [])
+    assert store.purge(NOW, NOW, 10) == 0
+    assert "no space" in store.trouble()
+    store.save_text("a", "b")
+    assert store.trouble() == ""
+
+
 def test_a_damaged_file_fails_the_store_at_the_first_statement_that_notices(store: SqliteStore, bench: Bench) -> None:
     bench.fail("SELECT text", failure(CORRUPT, "database disk image is malformed"))
     with pytest.raises(errors.StoreError, match="malformed"):

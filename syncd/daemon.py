@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -252,15 +252,17 @@ class Daemon:
             executors={"default": ThreadPoolExecutor(2)},
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
-        scheduler.add_listener(
-            lambda event: _log.error("job.failed", job=event.job_id, reason=type(event.exception).__name__),
-            EVENT_JOB_ERROR | EVENT_JOB_MISSED,
-        )
+        scheduler.add_listener(self._job_failed, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
         scheduler.add_job(self._duties.save_ledgers, "interval", seconds=LEDGER_EVERY_S, id="ledgers")
         scheduler.add_job(self._duties.purge, "interval", seconds=RETENTION_EVERY_S, id="retention", jitter=300)
         scheduler.add_job(self._renew, "interval", seconds=RETENTION_EVERY_S, id="endpoints", jitter=300)
         scheduler.add_job(self.wake, "interval", seconds=30, id="sweep")
         return scheduler
+
+    def _job_failed(self, event: JobExecutionEvent) -> None:
+        _log.error("job.failed", job=event.job_id, reason=type(event.exception).__name__)
+        if isinstance(event.exception, errors.StoreError):
+            self._store_failed(event.exception)
 
     def _renew(self) -> None:
         if self._keeper is not None:

@@ -30,7 +30,7 @@ from syncd.bitbucket import delivery as bitbucket_delivery
 from syncd.bitbucket import side as bitbucket_side
 from syncd.core import budget
 from syncd.flow import context as contexts
-from syncd.flow import control, health, intake, keeper, ledger, recover, worker
+from syncd.flow import control, effort, health, intake, keeper, ledger, recover, worker
 from syncd.model.change import Side
 from syncd.model.event import Delivery, Endpoint, Event
 from syncd.model.ids import EndpointId, OperationId, RunId, SyncName
@@ -215,7 +215,7 @@ class House:
             gate=self.ledger.gate("airtable", airtable_budgets(connection, token)),
             clock=self.outside.clock,
             user_agent=USER_AGENT,
-            paused=lambda: self.switch.paused(sync, Side.AIRTABLE),
+            paused=lambda: self._barred(sync, Side.AIRTABLE),
             adapter=self._adapter("airtable"),
         )
 
@@ -229,9 +229,13 @@ class House:
             gate=self.ledger.gate("bitbucket", [bitbucket_budget(connection)]),
             clock=self.outside.clock,
             user_agent=USER_AGENT,
-            paused=lambda: self.switch.paused(sync, Side.BITBUCKET),
+            paused=lambda: self._barred(sync, Side.BITBUCKET),
             adapter=self._adapter("bitbucket"),
         )
+
+    def _barred(self, sync: SyncName | None, side: Side) -> str:
+        """Why no changing request may leave: the last commit failed (I32), or a person holds the switch."""
+        return self.store.trouble() or self.switch.paused(sync, side)
 
     def _adapter(self, service: str) -> BaseAdapter | None:
         made = self.outside.adapters.get(service)
@@ -318,10 +322,13 @@ class House:
         self, efforts: Sequence[Any], found: Sequence[contexts.Context], failed: str, problem: str
     ) -> health.Vital:
         """What health is computed from."""
+        storing = effort.Effort("the state cannot be written")
+        if trouble := self.store.trouble():
+            storing.trouble = f"{storing.purpose}: {trouble}"
         return health.Vital(
             rules=self.rules,
             contexts=found,
-            efforts=efforts,
+            efforts=[*efforts, storing],
             paused=self.switch.scopes(),
             budgets=self.ledger.status(),
             now=self.outside.clock.now(),
@@ -452,7 +459,7 @@ def run_daemon(config: Path, environment: str | None) -> int:
             wake=running.wake,
             want_compare=running.want_compare,
             reload=running.request_reload,
-            ready=running.ready,
+            ready=lambda: running.ready(house),
             stop=running.stop,
         )
         duties = daemons.Duties(
@@ -493,7 +500,7 @@ class _Running:
         running = self.daemon
         if running is None:
             return house.vital((), (), "the daemon is starting", "")
-        efforts = [effort for one in running.workers for effort in one.efforts]
+        efforts = [tried for one in running.workers for tried in one.efforts]
         if running.keeper is not None:
             efforts.extend(running.keeper.efforts)
         return house.vital(efforts, self.contexts(), running.failure, running.spec_problem)
@@ -511,10 +518,11 @@ class _Running:
             self.daemon.request_reload()
         return {"reloading": self.daemon is not None}
 
-    def ready(self) -> tuple[bool, str]:
+    def ready(self, house: House) -> tuple[bool, str]:
         if self.daemon is None or not self.daemon.ready:
             return False, "starting or stopping"
-        return not self.daemon.failure, self.daemon.failure
+        trouble = self.daemon.failure or house.store.trouble()
+        return not trouble, trouble
 
 
 def check(config: Path, environment: str | None, live: bool) -> list[errors.Problem]:
@@ -577,7 +585,7 @@ def _control(
 
 
 class _WakingIntake:
-    """The intake, which tells the workers after each group."""
+    """The intake, which tells the workers after each group; also of a failed one, for they end a daemon whose state failed."""
 
     def __init__(self, inner: intake.Intake, wake: Callable[[], None]) -> None:
         self._inner = inner
@@ -592,8 +600,10 @@ class _WakingIntake:
         return self._inner.verify(provider, endpoint, headers, body)
 
     def save(self, arrived: Sequence[ports.Arrived]) -> None:
-        self._inner.save(arrived)
-        self._wake()
+        try:
+            self._inner.save(arrived)
+        finally:
+            self._wake()
 
 
 class _Serving:

@@ -84,6 +84,7 @@ class SqliteStore:
         self._one_at_a_time = RLock()
         self._failed = ""
         self._trouble_now = ""
+        self._patient = True
         # As opened: a file of the same name that appears later is another one.
         self._place = database.identity(path) if lock is not None and path is not None else None
 
@@ -177,6 +178,7 @@ class SqliteStore:
             changes = self._connection.total_changes
             try:
                 with self._transaction("BEGIN IMMEDIATE") as db:
+                    self._be_patient(True)
                     yield db
             except errors.StoreError as error:
                 self._trouble_now = error.message
@@ -205,6 +207,12 @@ class SqliteStore:
                 if not through:
                     self._roll_back()
             self._commit()
+
+    def _be_patient(self, patient: bool) -> None:
+        """While a foreign lock lasts only its first victim waits for it: all others wait for that one, listeners included."""
+        if patient != self._patient:
+            self._connection.execute(f"PRAGMA busy_timeout = {database.BUSY_TIMEOUT_S * 1000 if patient else 100:.0f}")
+            self._patient = patient
 
     def _commit(self) -> None:
         try:
@@ -248,6 +256,7 @@ class SqliteStore:
                 f"no space is left for {self._name()}", next_step="free space on its disk; syncd goes on by itself then"
             )
         if code in _BUSY:
+            self._be_patient(False)
             return errors.StoreError(
                 f"{self._name()} is locked by another program ({error})",
                 next_step="close whatever has it open (sqlite3, a backup); syncd tries again by itself",

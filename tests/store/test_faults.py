@@ -11,6 +11,7 @@ from syncd.model.change import AgreedKey, Agreement
 from syncd.model.ids import FieldId, RecordId, SyncName
 from syncd.model.value import text
 from syncd.ports import Lane, RecordCommit
+from syncd.store import database
 from syncd.store.sqlite import SqliteStore
 from tests.build import NOW, RECORD
 from tests.store.test_database import arrived
@@ -177,6 +178,24 @@ def test_a_foreign_writer_is_waited_for_and_then_named_as_the_reason(
     foreign.close()
     store.save_text("a", "b")
     assert store.load_text("a") == "b"
+
+
+def test_only_the_first_call_waits_for_a_foreign_lock_that_lasts(tmp_path: Path) -> None:
+    """All calls share one connection: each one's wait would be added up for the next, and the listeners' too (ST04)."""
+    store = SqliteStore.open(tmp_path / "syncd.db")
+    foreign = database.connect(str(tmp_path / "syncd.db"))
+    foreign.execute("BEGIN IMMEDIATE")
+    patience = []
+    for _ in range(3):
+        with pytest.raises(errors.StoreError, match="locked by another program"):
+            store.save_text("a", "b")
+        patience.append(store._connection.execute("PRAGMA busy_timeout").fetchone()[0])
+    assert patience == [100] * 3
+    foreign.execute("ROLLBACK")
+    foreign.close()
+    store.save_text("a", "b")
+    assert store._connection.execute("PRAGMA busy_timeout").fetchone()[0] == database.BUSY_TIMEOUT_S * 1000
+    store.close()
 
 
 def test_a_closed_store_says_so(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from syncd.spec.attributes import PRIMARIES
 # Template instructions, not work inside a filter: far above any honest expression, reached in milliseconds.
 FUEL = 100_000
 SOURCE_CHARACTERS_MAX = 16_384
+# MiniJinja's time for a chain of `**` grows with its square, and a spec has room for many chains (SP08).
+EXPRESSION_CHARACTERS_MAX = 8_192
 _TICK = timedelta(milliseconds=1)
 
 
@@ -123,7 +125,7 @@ def parse(source: str) -> Expression:
     Raises:
         ExpressionError: with every problem: syntax, unknown names and attributes, calls outside the language.
     """
-    _require_size(source)
+    _require_size(source, EXPRESSION_CHARACTERS_MAX)
     # Both forms must parse, so that neither `}}` nor a lone parenthesis can close what is around the expression.
     free = _require_syntax(source, f"{{{{ {source}\n }}}}")
     _require_syntax(source, f"{{{{ ({source}\n) }}}}")
@@ -144,7 +146,7 @@ def parse_template(source: str, names: Sequence[str] = syntax.NAMES) -> Template
         source: its text.
         names: the names it may use.
     """
-    _require_size(source)
+    _require_size(source, SOURCE_CHARACTERS_MAX)
     free = _require_syntax(source, source)
     usage = syntax.read_template(source)
     foreign = sorted(usage.roots - set(names))
@@ -168,9 +170,9 @@ def _common(usage: syntax.Usage) -> dict[str, Any]:
     }
 
 
-def _require_size(source: str) -> None:
-    if len(source) > SOURCE_CHARACTERS_MAX:
-        raise ExpressionError(source[:40] + "…", (f"longer than {SOURCE_CHARACTERS_MAX} characters",))
+def _require_size(source: str, characters_max: int) -> None:
+    if len(source) > characters_max:
+        raise ExpressionError(source[:40] + "…", (f"longer than {characters_max} characters",))
     if not source.strip():
         raise ExpressionError(source, ("empty",))
     try:

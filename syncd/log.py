@@ -24,6 +24,8 @@ EVENTS: dict[str, tuple[str, str]] = {
     "delivery.rejected": ("warning", "a webhook request was refused; why"),
     "event.skipped": ("debug", "a delivery does not concern this spec"),
     "event.quarantined": ("warning", "a delivery could not be read; it is kept and shown"),
+    "record.failed": ("error", "a record trips a fault of syncd's own; it alone is set apart, and tried again later"),
+    "work.failed": ("error", "an object of Bitbucket trips a fault of syncd's own; only its records wait for it"),
     "run.started": ("info", "a plan begins to be applied"),
     "run.finished": ("info", "one line per run: counts, calls, duration"),
     "plan.refused": ("warning", "a guard refused the plan; nothing was written"),

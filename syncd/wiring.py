@@ -31,6 +31,7 @@ from syncd.bitbucket import side as bitbucket_side
 from syncd.core import budget
 from syncd.flow import context as contexts
 from syncd.flow import control, effort, health, intake, keeper, ledger, recover, worker
+from syncd.flow import trial as trials
 from syncd.model.change import Side
 from syncd.model.event import Delivery, Endpoint, Event
 from syncd.model.ids import EndpointId, OperationId, RunId, SyncName
@@ -145,6 +146,7 @@ class House:
         self._settings = settings
         self.ledger = ledger.Ledger(store, outside.clock)
         self._locks: dict[SyncName, threading.RLock] = {}
+        self._trials: dict[str, trials.Trial] = {}
         self._spec = outside.read_spec(config, environment)
         self.rules = self._resolve(self._spec)
         self.switch = pause.PauseFiles(Path(self.rules.daemon.state).parent / "pause")
@@ -154,6 +156,7 @@ class House:
             {"airtable": self._verify_airtable, "bitbucket": self._verify_bitbucket},
             read_bitbucket,
             self._quiet(),
+            self.trial("deliveries"),
         )
         self.wake: Callable[[], None] = lambda: None
 
@@ -261,7 +264,9 @@ class House:
     ) -> Crew:
         """Workers and keeper of the present spec, each with clients of its own."""
         workers = [
-            worker.Worker(self.context(sync), stop, partial(self._compare_interval, sync))
+            worker.Worker(
+                self.context(sync), stop, partial(self._compare_interval, sync), self.trial(f"records {sync.name}")
+            )
             for sync in self.rules.syncs.values()
         ]
         made = keeper.Keeper(
@@ -274,6 +279,12 @@ class House:
         repositories = [id for one in workers for id in one.context.repository_ids]
         self.intake.refresh(repositories, self._quiet())
         return Crew(workers=workers, keeper=made)
+
+    def trial(self, name: str) -> trials.Trial:
+        """What of these keys ended the process before; one for the whole life of this process, also after a reload."""
+        if name not in self._trials:
+            self._trials[name] = trials.Trial(self.store, name, self.outside.clock.now())
+        return self._trials[name]
 
     def hook_secrets(self, context: contexts.Context, slug: str) -> Sequence[str]:
         """The configured secrets of a repository's webhook, the present one first."""

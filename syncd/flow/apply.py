@@ -14,7 +14,7 @@ from typing import Any
 from syncd import errors, log, ports
 from syncd.core import action as actions
 from syncd.core import batch, fields, guard, retry
-from syncd.flow import effort, operation, recover
+from syncd.flow import effort, fault, operation, recover
 from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.change import (
@@ -33,7 +33,7 @@ from syncd.model.change import (
     Write,
 )
 from syncd.model.event import Dirt, DirtyWork
-from syncd.model.ids import FieldId, RecordId, RepositoryId, RunId
+from syncd.model.ids import FieldId, OperationId, RecordId, RepositoryId, RunId
 from syncd.model.outcome import Result
 from syncd.model.record import Record
 from syncd.model.schema import Repository
@@ -43,6 +43,8 @@ from syncd.model.work import Branch, PullRequest
 
 _log = log.logger("flow.apply")
 
+# Airtable first, then pull request attributes, then what is new.
+_ORDER = ("cells", "attributes", "branch", "pull_request")
 # A pause that lasts is looked through again at least this often.
 PAUSED_AGAIN_MAX = timedelta(minutes=2)
 
@@ -90,6 +92,7 @@ class Tally:
 
     Args:
         troubled: of each record that a service did not let us write for now, why; a budget or a pause is no trouble.
+        tripped: records that travelled together in a request that tripped a fault of ours.
     """
 
     applied: int = 0
@@ -100,6 +103,7 @@ class Tally:
     requests: int = 0
     records: int = 0
     troubled: dict[RecordId, str] = field(default_factory=dict)
+    tripped: frozenset[RecordId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +130,20 @@ class Run:
     Args:
         stop: asked before every request; a reason ends the run early, what is left stays dirty (SIGTERM, reload).
         by: who wanted it: "daemon" or "command".
+        alone: records that travel alone, because a request that they were in tripped a fault of ours.
     """
 
-    def __init__(self, context: Context, jobs: Sequence[Job], *, stop: Callable[[], str], by: str = "daemon") -> None:
+    def __init__(
+        self,
+        context: Context,
+        jobs: Sequence[Job],
+        *,
+        stop: Callable[[], str],
+        by: str = "daemon",
+        alone: frozenset[RecordId] = frozenset(),
+    ) -> None:
+        self._alone = alone
+        self._over: set[OperationId] = set()
         self._context = context
         self._stop = stop
         self._by = by
@@ -147,7 +162,7 @@ class Run:
     def carry_out(self) -> Tally:
         """Send everything and commit every outcome. Raises StoreError only: then nothing more was sent."""
         store, now = self._context.store, self._context.clock.now()
-        steps = self._steps(now)
+        steps, entries = self._steps(now)
         self._commit([record for record in sorted(self._progress) if not self._progress[record].waiting])
         # What must not be sent anyway is not even intended: a long pause does not fill the journal.
         paused = {side: self._context.switch.paused(self._context.name, side) for side in Side}
@@ -166,7 +181,8 @@ class Run:
             clears=sum(guard.clears_of(plan) for plan in plans),
             by=self._by,
         )
-        store.save_intents(row, [step.operation for step in steps], self._entries(steps, now))
+        rows = [entry for step in steps for entry in entries[step.operation.id]]
+        store.save_intents(row, [step.operation for step in steps], rows)
         _log.info("run.started", run_id=self._run, sync=self._context.name, records=row.changes, requests=len(steps))
         pending = list(steps)
         while pending:
@@ -200,8 +216,34 @@ class Run:
 
     # ------------------------------------------------------------------------------------------------ intents
 
-    def _steps(self, now: datetime) -> list[Step]:
-        plans = [self._progress[record].job.plan for record in sorted(self._progress)]
+    def _steps(self, now: datetime) -> tuple[list[Step], Mapping[OperationId, list[ports.JournalEntry]]]:
+        """The requests to send, with their journal rows. A record that cannot be made into one, by a fault of ours, is parked; the others go on."""
+        records = sorted(self._progress)
+        together = [record for record in records if record not in self._alone]
+
+        def made(some: Sequence[RecordId]) -> list[tuple[Step, list[ports.JournalEntry]]]:
+            found = self._made_of([self._progress[record].job.plan for record in some], now)
+            return [(step, self._entries([step], now)) for step in found]
+
+        parts = [*fault.apart(together, made, self._trip)]
+        parts += [one for record in records if record in self._alone for one in fault.apart([record], made, self._trip)]
+        found = sorted((pair for part in parts for pair in part), key=lambda pair: _ORDER.index(pair[0].operation.kind))
+        for step, _ in found:
+            for record in step.records:
+                self._progress[record].waiting += 1
+        return [step for step, _ in found], {step.operation.id: entries for step, entries in found}
+
+    def _trip(self, record: RecordId, error: Exception) -> None:
+        progress = self._progress[record]
+        progress.parked, progress.complete, progress.failed = fault.told(error), False, True
+        progress.again_at = retry.next_attempt(
+            progress.job.attempts + 1, self._context.clock.now(), self._context.ids.jitter()
+        )
+        _log.error(
+            "record.failed", sync=self._context.name, record=record, kind=type(error).__name__, trace=fault.trace(error)
+        )
+
+    def _made_of(self, plans: Sequence[RecordPlan], now: datetime) -> list[Step]:
         steps: list[Step] = []
         for together in batch.of_airtable(plans, adoption=True):
             steps.append(self._cells_step(together, now))
@@ -213,9 +255,6 @@ class Run:
             kind = "branch" if isinstance(action, CreateBranch) else "pull_request"
             sending = self._operation(Side.BITBUCKET, kind, operation.action_request(action), now)
             steps.append(Step(operation=sending, action=action))
-        for step in steps:
-            for record in step.records:
-                self._progress[record].waiting += 1
         return steps
 
     def _cells_step(self, together: batch.Batch, now: datetime) -> Step:
@@ -309,7 +348,34 @@ class Run:
             self._end(step, Result.RETRY, error.message, again_at=self._next_attempt(step), failed=True)
             if isinstance(error, errors.Unauthorised) and error.status == 401:
                 self._closed[step.operation.side] = (effort.PROBE_EVERY, error.message)
+        except errors.SyncdError:
+            raise
+        except Exception as error:
+            if step.operation.id in self._over:
+                # It was sent and is through: what failed is the keeping of it, and no record's own fault.
+                raise
+            self._fail(step, error)
         return []
+
+    def _fail(self, step: Step, error: Exception) -> None:
+        """
+        A fault of ours in the middle of a request: whether it left is not known, so it is looked up.
+
+        Of several records any may be the culprit: from then on they travel alone, and who trips alone is parked (PR10).
+        """
+        reason = fault.told(error)
+        _log.error(
+            "record.failed",
+            sync=self._context.name,
+            record=", ".join(step.records),
+            kind=type(error).__name__,
+            trace=fault.trace(error),
+        )
+        if len(step.records) > 1:
+            self.tally.tripped |= frozenset(step.records)
+        else:
+            self._progress[step.records[0]].parked = f"{_places(step)}: {reason}"
+        self._unclear(step, reason)
 
     def _do(self, step: Step) -> None:
         match step.operation.kind:
@@ -475,6 +541,7 @@ class Run:
 
     def _through(self, step: Step, again_at: datetime | None, *, failed: bool) -> None:
         """A request is done with, one way or another; records that wait for no other are committed."""
+        self._over.add(step.operation.id)
         for record in step.records:
             progress = self._progress[record]
             progress.waiting -= 1

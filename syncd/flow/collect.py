@@ -5,15 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from syncd import ports
+from syncd import log, ports
 from syncd.core import link, plan
-from syncd.flow import work
+from syncd.flow import fault, work
 from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.ids import FieldId, PullRequestKey, RecordId
 from syncd.model.record import Record
 from syncd.model.situation import Situation
-from syncd.model.work import PullRequest, Work
+from syncd.model.work import List, PullRequest, Work
+
+_log = log.logger("flow.collect")
 
 # Above this many records one complete listing costs fewer calls than asking by id (100 ids a call, 100 rows a page).
 BY_ID_MAX = 300
@@ -29,12 +31,27 @@ class Collected:
         missing: records that were asked for and are not there.
         seen: for each record the fingerprint of what its plan is made from on the Airtable side.
         unsure: why it cannot be told whether a record is in scope; it counts as out of it, and waits.
+        faults: records that tripped a fault of our own, and what it was; they have no situation.
     """
 
     situations: tuple[Situation, ...]
     missing: tuple[RecordId, ...]
     seen: Mapping[RecordId, str] = field(default_factory=dict)
     unsure: Mapping[RecordId, str] = field(default_factory=dict)
+    faults: Mapping[RecordId, str] = field(default_factory=dict)
+
+
+def joined(parts: Sequence[Collected]) -> Collected:
+    """What was read in several goes as if it had been one."""
+    return Collected(
+        situations=tuple(
+            sorted((one for part in parts for one in part.situations), key=lambda situation: situation.record.id)
+        ),
+        missing=tuple(sorted(record for part in parts for record in part.missing)),
+        seen={record: seen for part in parts for record, seen in part.seen.items()},
+        unsure={record: why for part in parts for record, why in part.unsure.items()},
+        faults={record: why for part in parts for record, why in part.faults.items()},
+    )
 
 
 def fingerprint(context: Context, record: Record) -> str:
@@ -66,18 +83,44 @@ def collect(context: Context, ids: Sequence[RecordId], now: datetime, *, again: 
     """
     records = _fetch(context, ids)
     present = sorted(records)
-    remembered = context.store.load_remembered(context.name, present)
-    linked = context.store.load_work(context.name, present, context.repository_ids)
     views = {view.repository.id: view for view in context.store.load_repositories(context.repository_ids)}
     unknown = work.incomplete(context, views)
     for repository in work.unknown(context, views):
         # Said before anything waits for it: the read that makes it known marks what waits.
         context.store.save_text(ports.waiting_key(context.name, repository), "yes")
     accepted = context.store.load_accepted(context.name)
+    faults: dict[RecordId, str] = {}
+
+    def trip(record: RecordId, error: Exception) -> None:
+        faults[record] = fault.told(error)
+        _log.error(
+            "record.failed", sync=context.name, record=record, kind=type(error).__name__, trace=fault.trace(error)
+        )
+
+    parts = fault.apart(
+        present,
+        lambda some: _situations(context, {id: records[id] for id in some}, unknown, accepted, now, again=again),
+        trip,
+    )
+    return replace(joined(parts), missing=tuple(sorted(set(ids) - records.keys())), faults=dict(sorted(faults.items())))
+
+
+def _situations(
+    context: Context,
+    records: Mapping[RecordId, Record],
+    unknown: Mapping[List, str],
+    accepted: frozenset[str],
+    now: datetime,
+    *,
+    again: bool,
+) -> Collected:
+    present = list(records)
+    remembered = context.store.load_remembered(context.name, present)
+    linked = context.store.load_work(context.name, present, context.repository_ids)
     situations = []
     unsure: dict[RecordId, str] = {}
-    for id in present:
-        record, memory = records[id], remembered.get(id, ports.Remembered())
+    for id, record in records.items():
+        memory = remembered.get(id, ports.Remembered())
         own = _with_link_command(context, record, linked.get(id, ports.LinkedWork()))
         situation = Situation(
             sync=context.name,
@@ -109,8 +152,8 @@ def collect(context: Context, ids: Sequence[RecordId], now: datetime, *, again: 
         situations.append(replace(situation, in_scope=scope is True))
     return Collected(
         situations=tuple(situations),
-        missing=tuple(sorted(set(ids) - records.keys())),
-        seen={id: fingerprint(context, records[id]) for id in present},
+        missing=(),
+        seen={id: fingerprint(context, record) for id, record in records.items()},
         unsure=unsure,
     )
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from syncd import errors, log, ports
-from syncd.flow import apply, collect, cycle, digest, full_compare, health, refusal
+from syncd.flow import apply, cycle, digest, full_compare, health, planning, refusal
 from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.change import AgreedKey, CreateBranch, Plan, RecordPlan, RecordState, Side, Write
@@ -100,10 +100,9 @@ class Control:
                 full_compare.compare_repository(context, repository.id, now)
             ids, names = self._listed(context)
             # As `apply` reads it, which tries again what was refused.
-            collected = collect.collect(context, ids, now, again=True)
-            planned = cycle.make_plan(context, collected, now)
-            verdict = cycle.judge(context, planned, collected.situations, now, accepting=True)
-            return render(context, planned, names, "; ".join(verdict.reasons), verdict.largest)
+            made = planning.make(context, ids, now, again=True)
+            verdict = cycle.judge(context, made.plan, made.collected.situations, now, accepting=True)
+            return render(context, made.plan, names, "; ".join(verdict.reasons), verdict.largest)
 
     def apply(self, sync: str | None, plan_digest: str | None, accept: list[str]) -> dict[str, Any]:
         """

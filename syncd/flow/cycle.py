@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd import errors, log, ports
-from syncd.core import guard, plan, retry
-from syncd.flow import apply, collect, digest, full_compare, recover, refusal, work
+from syncd.core import guard, retry
+from syncd.flow import apply, collect, digest, full_compare, planning, recover, refusal, work
 from syncd.flow.context import Context
+from syncd.flow.trial import Trial
 from syncd.model.change import AgreedKey, Kind, Plan, RecordPlan, RecordState
 from syncd.model.ids import RecordId
-from syncd.model.situation import EditTimes, Situation
-from syncd.spec.rules import ConflictRule
+from syncd.model.situation import Situation
 
 _log = log.logger("flow.cycle")
 
@@ -26,6 +26,8 @@ REFUSED_AGAIN = timedelta(minutes=1)
 ALL_WAITING = timedelta(days=1)
 # A look at what became of a lost answer marks its records at once; they are not asked for before that, or rarely.
 UNANSWERED_AGAIN = timedelta(seconds=15)
+# The first wait of a record that could not be read or planned; doubled each time.
+PUT_OFF = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +51,12 @@ class Pass:
     keys: tuple[RecordId, ...] = ()
 
 
-def step(context: Context, now: datetime, stop: Callable[[], str]) -> Pass | None:
+def step(context: Context, now: datetime, stop: Callable[[], str], trial: Trial | None = None) -> Pass | None:
     """
     Carry out what is due for one sync.
+
+    Args:
+        trial: what of its records ended the process before, and is set apart.
 
     Returns:
         What it came to; call again at once while keys were claimed. None: nothing was due, or a budget holds it up.
@@ -75,7 +80,7 @@ def step(context: Context, now: datetime, stop: Callable[[], str]) -> Pass | Non
         work.refresh(context, now, early=True)
         # What was read just now may have made more records due: they travel in the same batches.
         keys = (*keys, *context.store.claim_records(context.name, now, max(0, CLAIM_MAX - len(keys))))
-        done = carry_out(context, keys, now, stop)
+        done = carry_out(context, keys, now, stop, trial=trial)
     except errors.Throttled as error:
         context.store.release_records(keys, error.retry_at, failed=False, error=error.message)
         return None
@@ -105,6 +110,7 @@ def carry_out(
     accept_mass_change: bool = False,
     expected: str | None = None,
     by: str = "daemon",
+    trial: Trial | None = None,
 ) -> Pass:
     """
     Plan these keys and send what may be sent.
@@ -114,13 +120,16 @@ def carry_out(
         accept_mass_change: a person lets this plan pass the guard.
         expected: the digest of the plan that a person saw: that one is sent, or nothing.
         by: who wanted it, for the journal.
+        trial: as in `step`.
 
     Raises:
         Refused: the plan is another one than `expected`; nothing was sent.
     """
     keys = _looked_up(context, keys, now)
-    collected = collect.collect(context, [key.record for key in keys], now, again=accepting)
-    planned = make_plan(context, collected, now)
+    if trial is not None:
+        keys = _set_apart(context, keys, now, trial)
+    made = planning.make(context, [key.record for key in keys], now, again=accepting, trial=trial)
+    collected, planned = made.collected, made.plan
     by_record = {situation.record.id: situation for situation in collected.situations}
     marks = {key.record: key for key in keys}
     accepted = context.sync.fingerprint in context.store.load_accepted(context.name)
@@ -131,6 +140,7 @@ def carry_out(
         records=tuple(
             _unparked(_sendable(context, one, accepted, accepting=accepting), by_record[one.record])
             for one in planned.records
+            if one.record not in made.undecided
         ),
     )
     plan_digest = digest.of(planned)
@@ -151,8 +161,10 @@ def carry_out(
         )
     refusal.lift(context)
     _gone(context, collected.missing, marks, now)
+    _put_off(context, made, marks, now)
+    whole = {one.record: one for one in planned.records}
     jobs = []
-    for one, whole in zip(sendable.records, planned.records, strict=True):
+    for one in sendable.records:
         key = marks.get(one.record)
         seen = collected.seen[one.record]
         jobs.append(
@@ -163,12 +175,14 @@ def carry_out(
                 cause=collect.cause(context, by_record[one.record]),
                 attempts=key.attempts if key is not None else 0,
                 parked=bool(by_record[one.record].parked),
-                settled=_settled(by_record[one.record], whole, one),
+                settled=_settled(by_record[one.record], whole[one.record], one),
             )
         )
         _tell(context, one)
-    run = apply.Run(context, jobs, stop=stop, by=by)
+    run = apply.Run(context, jobs, stop=stop, by=by, alone=trial.tripped if trial is not None else frozenset())
     tally = run.carry_out()
+    if trial is not None:
+        trial.tripped = (trial.tripped - by_record.keys()) | tally.tripped
     return Pass(claimed=len(keys), planned=planned, tally=tally, run=run.run, digest=plan_digest)
 
 
@@ -188,47 +202,61 @@ def _settled(situation: Situation, planned: RecordPlan, sendable: RecordPlan) ->
     return tuple(sorted(situation.conflicts.keys() - standing, key=str))
 
 
-def make_plan(context: Context, collected: collect.Collected, now: datetime) -> Plan:
-    """The plan of what was collected; `syncd plan`, `syncd apply` and the daemon make it here."""
-    planned = plan.plan(collected.situations, context.sync, context.rules.spec_hash, now)
-    planned = _with_edit_times(context, collected.situations, planned)
-    return replace(planned, records=tuple(_unsure(one, collected.unsure) for one in planned.records))
+def _set_apart(
+    context: Context, keys: Sequence[ports.DirtyRecord], now: datetime, trial: Trial
+) -> tuple[ports.DirtyRecord, ...]:
+    """The keys without those under which the process died again and again; they are shown, and wait (PR10)."""
+    until = {key.record: at for key in keys if (at := trial.apart_until(key.record, now)) is not None}
+    if not until:
+        return tuple(keys)
+    rows = context.store.load_known(context.name, sorted(until))
+    commits = []
+    for key in keys:
+        if key.record not in until:
+            continue
+        deaths = trial.deaths(key.record)
+        why = f"syncd itself ended {deaths} times while it worked on this record; the log says where, please report it"
+        commits.append(_waiting(key.record, rows, key, RecordState.ERROR, why, until[key.record]))
+        _log.error("record.failed", sync=context.name, record=key.record, kind="death of the process", deaths=deaths)
+    context.store.commit(context.name, commits, (), now)
+    return tuple(key for key in keys if key.record not in until)
 
 
-def _with_edit_times(context: Context, situations: Sequence[Situation], planned: Plan) -> Plan:
-    """
-    Where both sides moved and the newer edit wins, ask Bitbucket when its side was edited, and plan those records again.
-
-    Asked only then: it costs a page of the activity log for each such field.
-    """
-    newest = {rule.field.id: rule for rule in context.sync.fields if rule.conflict is ConflictRule.NEWEST}
-    by_record = {situation.record.id: situation for situation in situations}
-    again: dict[RecordId, RecordPlan] = {}
-    for one in planned.records:
-        situation = by_record[one.record]
-        times = dict(situation.edited)
-        for conflict in one.conflicts:
-            key = AgreedKey(conflict.field, conflict.pull_request)
-            rule = newest.get(conflict.field)
-            if rule is None or conflict.pull_request is None or key not in situation.agreed:
-                continue
-            at = context.changelog.fetch_edited_on(
-                context.repository(conflict.pull_request.repository),
-                conflict.pull_request.number,
-                (rule.attribute or "").partition(".")[2],
-            )
-            times[key] = EditTimes(bitbucket=at)
-        if times != situation.edited:
-            again[one.record] = plan.plan_record(replace(situation, edited=times), context.sync)
-    return replace(planned, records=tuple(again.get(one.record, one) for one in planned.records))
+def _put_off(
+    context: Context, made: planning.Planned, marks: Mapping[RecordId, ports.DirtyRecord], now: datetime
+) -> None:
+    """What could not be decided is tried again by itself, later each time; nothing else waits for it (I22)."""
+    if not made.undecided:
+        return
+    states = {one.record: one.state for one in made.plan.records}
+    rows = context.store.load_known(context.name, sorted(made.undecided))
+    commits = []
+    for record, why in sorted(made.undecided.items()):
+        key = marks.get(record)
+        again = now + retry.patience(key.attempts if key is not None else 0, PUT_OFF)
+        commits.append(_waiting(record, rows, key, states[record], why, min(again, now + retry.LONGEST_WAIT)))
+    context.store.commit(context.name, commits, (), now)
 
 
-def _unsure(planned: RecordPlan, unsure: Mapping[RecordId, str]) -> RecordPlan:
-    """Whether the record is in scope is not known: nothing was planned, and that is not the same as being out of it."""
-    reason = unsure.get(planned.record)
-    if reason is None:
-        return planned
-    return replace(planned, state=RecordState.PENDING, pending=(*planned.pending, reason))
+def _waiting(
+    record: RecordId,
+    rows: Mapping[RecordId, ports.KnownRecord],
+    key: ports.DirtyRecord | None,
+    state: RecordState,
+    why: str,
+    again_at: datetime,
+) -> ports.RecordCommit:
+    row = rows.get(record)
+    return ports.RecordCommit(
+        record=record,
+        done=key.mark if key is not None else None,
+        state=state.value,
+        note=why,
+        linked=row.linked if row is not None else False,
+        status=row.status if row is not None else None,
+        again_at=again_at,
+        failed=True,
+    )
 
 
 def judge(
@@ -338,11 +366,7 @@ def _gone(
         if row is None:
             commits.append(ports.RecordCommit(record=record, done=mark, state=RecordState.OK.value, gone=True))
             continue
-        proved = (
-            not emptied
-            and row.absent >= full_compare.ABSENT_MIN
-            and context.catalogue.fetch_is_gone(context.sync.table, record)
-        )
+        proved = not emptied and row.absent >= full_compare.ABSENT_MIN and _is_gone(context, record)
         note = "" if proved else "not found in Airtable; its links are kept until two complete listings say so"
         commits.append(
             ports.RecordCommit(
@@ -357,6 +381,16 @@ def _gone(
         )
     if commits:
         context.store.commit(context.name, commits, (), now)
+
+
+def _is_gone(context: Context, record: RecordId) -> bool:
+    try:
+        return context.catalogue.fetch_is_gone(context.sync.table, record)
+    except errors.Throttled:
+        raise
+    except errors.ServiceError:
+        # Not proved, and asked again after the next listing: one odd answer must not stop the others (I22).
+        return False
 
 
 def _tell(context: Context, planned: RecordPlan) -> None:

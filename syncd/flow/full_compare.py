@@ -16,6 +16,7 @@ from syncd.flow import collect, work
 from syncd.flow.context import Context
 from syncd.model.event import Dirt, DirtyWork
 from syncd.model.ids import BaseId, RecordId, RepositoryId, SyncName
+from syncd.model.record import Record
 
 _log = log.logger("flow.full_compare")
 
@@ -147,7 +148,7 @@ def compare_table(context: Context, now: datetime) -> tuple[int, int]:
         How many records there are, and how many were marked.
     """
     sync, store = context.sync, context.store
-    seen = partial(collect.fingerprint, context)
+    seen = partial(_seen, context)
     # Only fingerprints are kept: the records of a large table would fill the memory.
     listed = dict(context.catalogue.fetch_each(sync.table, sync.view, context.fields(), seen))
     known = store.load_known(context.name)
@@ -166,6 +167,14 @@ def compare_table(context: Context, now: datetime) -> tuple[int, int]:
     if marked:
         store.mark_records(context.name, marked, lane, now, now)
     return len(listed), len(marked)
+
+
+def _seen(context: Context, record: Record) -> str:
+    """Its fingerprint; of a record that trips a fault of ours one that no plan left, so that it is marked and shown (PR10)."""
+    try:
+        return collect.fingerprint(context, record)
+    except Exception as error:  # noqa: BLE001 - the pass that reads the record tells it
+        return f"? {type(error).__name__}"
 
 
 def _may_go(context: Context, known: Mapping[RecordId, ports.KnownRecord], missing: Sequence[RecordId]) -> bool:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from syncd import log, ports
+from syncd.flow.trial import DEATHS_MAX, Trial
 from syncd.model.event import Delivery, Dirt, DirtyWork, Endpoint, Event
 from syncd.model.ids import EndpointId, RepositoryId
 
@@ -41,11 +42,19 @@ class Intake:
     Args:
         verifiers: one per provider, "airtable" and "bitbucket".
         read: turns a Bitbucket delivery into an event.
+        trial: of the process, for deliveries by their number.
     """
 
     def __init__(
-        self, store: ports.Store, clock: ports.Clock, verifiers: Mapping[str, Verifier], read: Reader, quiet: timedelta
+        self,
+        store: ports.Store,
+        clock: ports.Clock,
+        verifiers: Mapping[str, Verifier],
+        read: Reader,
+        quiet: timedelta,
+        trial: Trial | None = None,
     ) -> None:
+        self._trial = trial
         self._store = store
         self._clock = clock
         self._verifiers = verifiers
@@ -104,8 +113,23 @@ class Intake:
             How many there were; call again at once when it is `PROCESS_MAX`.
         """
         deliveries = self._store.load_deliveries(PROCESS_MAX)
+        if self._trial is None:
+            self._process(deliveries)
+            return len(deliveries)
+        waiting = {str(one.sequence): one for one in deliveries}
+        for group in self._trial.groups(list(waiting)):
+            self._trial.enter(group)
+            try:
+                self._process([waiting[key] for key in group])
+            except Exception:
+                self._trial.leave(group)
+                raise
+            self._trial.leave(group)
+        return len(deliveries)
+
+    def _process(self, deliveries: Sequence[Delivery]) -> None:
         if not deliveries:
-            return 0
+            return
         now = self._clock.now()
         processed: list[tuple[int, ports.Disposition, str]] = []
         dirty: list[Mark] = []
@@ -120,13 +144,19 @@ class Intake:
             else:
                 processed.append(self._event(delivery, endpoint, dirty))
         self._store.save_processed(processed, dirty, pinged, now, now + self._quiet)
-        return len(deliveries)
+
+    def _read_or_why(self, delivery: Delivery) -> Event | str:
+        try:
+            return self._read(delivery)
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one must not stop all behind it (I22); it is kept and shown
+            return f"reading it failed: {type(error).__name__}"
 
     def _event(self, delivery: Delivery, endpoint: Endpoint, dirty: list[Mark]) -> tuple[int, ports.Disposition, str]:
-        try:
-            event = self._read(delivery)
-        except Exception as error:  # noqa: BLE001 - a fault of ours in one must not stop all behind it (I22); it is kept and shown
-            event = f"reading it failed: {type(error).__name__}"
+        event: Event | str
+        if self._trial is not None and self._trial.deaths(str(delivery.sequence)) >= DEATHS_MAX:
+            event = f"syncd itself ended {self._trial.deaths(str(delivery.sequence))} times while it read it"
+        else:
+            event = self._read_or_why(delivery)
         if isinstance(event, str):
             _log.warning("event.quarantined", delivery=delivery.sequence, reason=event)
             # What cannot be read may have been about anything of its repository.

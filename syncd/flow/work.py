@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from syncd import errors, log, ports
 from syncd.core import link, retry
+from syncd.flow import fault
 from syncd.flow.context import Context
 from syncd.model.event import Dirt, DirtyWork
 from syncd.model.ids import RecordId, RepositoryId, SyncName
@@ -184,6 +185,14 @@ def _read_marks(
                     # The object, or everything? Only a repository that answers makes it the object's own trouble.
                     context.changelog.fetch_repository(repository.id)
                 read.failed.append((mark, error))
+            except errors.SyncdError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a fault of ours in one object must not stop the others (I22)
+                _log.error(
+                    "work.failed", repository=repository.slug, kind=type(error).__name__, trace=fault.trace(error)
+                )
+                told = errors.Unreachable(fault.told(error), service="bitbucket", request=str(mark.work.dirt.value))
+                read.failed.append((mark, told))
             waiting.pop(0)
     except errors.Throttled as error:
         read.throttled, read.rest = error, waiting

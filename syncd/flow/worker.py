@@ -8,6 +8,7 @@ from syncd import errors, log
 from syncd.flow import apply, cycle, full_compare, recover, work
 from syncd.flow.context import Context
 from syncd.flow.effort import Effort
+from syncd.flow.trial import Trial
 from syncd.model.ids import RecordId
 
 _log = log.logger("flow.worker")
@@ -25,12 +26,18 @@ class Worker:
     Args:
         stop: a reason to end early, asked between requests; "" to go on.
         interval: how far apart full compares must lie for the budgets; None: as the spec wishes.
+        trial: of the process, for the records of this sync.
     """
 
     def __init__(
-        self, context: Context, stop: Callable[[], str], interval: Callable[[], timedelta] | None = None
+        self,
+        context: Context,
+        stop: Callable[[], str],
+        interval: Callable[[], timedelta] | None = None,
+        trial: Trial | None = None,
     ) -> None:
         self.context = context
+        self._trial = trial
         self._interval = interval or (lambda: context.rules.daemon.compare_every)
         self._stop = stop
         self._begun = False
@@ -85,7 +92,7 @@ class Worker:
         )
         if due and self._try(self.comparing, self._compare) is not None:
             self._compare_wanted = False
-        passed = self._try(self.passing, lambda at: cycle.step(context, at, self._stop))
+        passed = self._try(self.passing, lambda at: cycle.step(context, at, self._stop, self._trial))
         if passed is not None and passed.tally is not None:
             self._tell_writes(passed.keys, passed.tally)
         after = context.clock.now()

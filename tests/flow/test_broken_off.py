@@ -38,8 +38,12 @@ def test_a_step_that_broke_off_once_loses_nothing(
     repository, number = lab.world.pull_requests["Audit log"]
     lab.work("edit_pull_request", repository=repository, id=number, title="better title", user="grace")
     monkeypatch.setattr(lab.store, method, _once(getattr(lab.store, method), error))
-    with pytest.raises(type(error)):
+    if method == "load_remembered" and isinstance(error, RuntimeError):
+        # It might be one record's own: tried again in parts, at once.
         lab.run(timedelta(minutes=5))
+    else:
+        with pytest.raises(type(error)):
+            lab.run(timedelta(minutes=5))
     # The daemon's thread tries again after a while; here, at once.
     lab.run(timedelta(minutes=10))
     branches = [name for name in lab.work("branches", repository="web") if lab.world.records["Login page"] in name]

@@ -91,6 +91,7 @@ class House(stages.Stage):
     def __init__(self, folder: Path, *, seed: int = 1, spec: Mapping[str, str] | None = None) -> None:
         (folder / "state").mkdir(parents=True, exist_ok=True)
         super().__init__(folder, shared.ROOT / "config", seed, wiring.SystemClock().now)
+        self.variables: dict[str, str] = {}
         self.witnesses = (Witness(self.airtable), Witness(self.bitbucket))
         for service, witness in zip(self.services, self.witnesses, strict=True):
             service.machine = witness
@@ -120,6 +121,32 @@ class House(stages.Stage):
         self.spec_file.write_text(text, encoding="utf-8")
 
     # -------------------------------------------------------------------------------------------------- the process
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """As the stage's, with what the test gives the process beside (`variables`)."""
+        return {**super().environment, **self.variables}
+
+    def spawn(self, *before: str, command: Sequence[str] = ("run",)) -> subprocess.Popen[bytes]:
+        """
+        Start the daemon, or a command in its place, and do not wait for it.
+
+        Args:
+            before: words in front of the command line: a program that runs it in a certain way.
+        """
+        with (self.folder / "daemon.log").open("ab") as output:
+            self._daemon = subprocess.Popen(
+                [*before, sys.executable, "-m", "syncd", *command, "--config", str(self.config)],
+                env={**os.environ, **self.environment},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        return self._daemon
+
+    def answers(self) -> bool:
+        """Whether the daemon is there and says that it takes work."""
+        return self.control.answers() and self.control.ready()[0]
 
     @property
     def pid(self) -> int:
@@ -176,6 +203,11 @@ class House(stages.Stage):
             timeout=60,
             check=False,
         )
+
+    def told(self) -> str:
+        """What the daemon and commands said beside log lines: errors, and tracebacks that nobody wants."""
+        text = (self.folder / "daemon.log").read_text(encoding="utf-8")
+        return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("{"))
 
     # ---------------------------------------------------------------------------------------------------- waiting
 

@@ -5,6 +5,7 @@ A window is exact: in no stretch of its span are there more requests than its li
 part of the limit already, and leaves room for the service counting a little differently than we do.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -108,7 +109,7 @@ def spend(budget: Budget, cost: int, now: datetime, priority: int) -> tuple[Budg
     Returns:
         The budget afterwards and no wait; or the budget uncharged and how long to wait before asking again.
     """
-    budget = _seen(budget, now)
+    budget = seen(budget, now)
     wait = max((*_waits(budget, cost, now, priority), _month_wait(budget, cost, now, priority)), default=_ZERO)
     if budget.blocked_until is not None:
         wait = max(wait, budget.blocked_until - now)
@@ -117,6 +118,35 @@ def spend(budget: Budget, cost: int, now: datetime, priority: int) -> tuple[Budg
     return (
         replace(budget, stamps=budget.stamps + (now,) * cost, month_used=budget.month_used + cost, blocked_until=None),
         _ZERO,
+    )
+
+
+def seen(budget: Budget, now: datetime) -> Budget:
+    """
+    The budget at `now`: what no window sees any more is dropped.
+
+    A clock set back is taken for no time passed at all: every moment moves back with it, so that no allowance is
+    regained by it and no wait grows (CL02).
+    """
+    behind = _ZERO if budget.seen_at is None else budget.seen_at - now
+    stamps, blocked, contended = budget.stamps, budget.blocked_until, budget.contended_at
+    if behind > _ZERO:
+        stamps = tuple(at - behind for at in stamps)
+        blocked = None if blocked is None else blocked - behind
+        contended = None if contended is None else contended - behind
+    longest = max((window.span for window in budget.windows), default=_ZERO)
+    if stamps and now - stamps[0] >= longest:
+        stamps = stamps[bisect_right(stamps, now - longest) :]
+    month = now.astimezone(UTC).strftime("%Y-%m")
+    turned = month > budget.month
+    return replace(
+        budget,
+        stamps=stamps,
+        blocked_until=blocked,
+        contended_at=contended,
+        month=month if turned else budget.month,
+        month_used=0 if turned else budget.month_used,
+        seen_at=now,
     )
 
 
@@ -129,7 +159,7 @@ def throttled(budget: Budget, now: datetime, *, retry_after: timedelta | None = 
     Args:
         retry_after: what the service asked for; else 30 s, doubled with each one in a row up to 15 minutes.
     """
-    budget = _seen(budget, now)
+    budget = seen(budget, now)
     forgiven = budget.contended_at is None or now - budget.contended_at > _FORGIVEN_AFTER
     strikes = 0 if forgiven else budget.strikes
     wait = retry_after if retry_after is not None else min(PENALTY * (1 << min(strikes, 10)), PENALTY_MAX)
@@ -145,7 +175,7 @@ def throttled(budget: Budget, now: datetime, *, retry_after: timedelta | None = 
 
 def month_exhausted(budget: Budget, now: datetime) -> Budget:
     """After the service said that the monthly quota is used up: nothing until the month turns (AT11)."""
-    return replace(_seen(budget, now), blocked_until=next_month(now))
+    return replace(seen(budget, now), blocked_until=next_month(now))
 
 
 def factor_at(budget: Budget, now: datetime) -> float:
@@ -158,13 +188,14 @@ def factor_at(budget: Budget, now: datetime) -> float:
 
 def usage(budget: Budget, now: datetime) -> Usage:
     """The measure that is nearest to its end, for `GET /status`."""
-    budget = _seen(budget, now)
+    budget = seen(budget, now)
     found: list[tuple[float, Usage]] = []
     contended = factor_at(budget, now) < 1
     for window in budget.windows:
-        stamps = _within(budget, window, now)
-        resets = stamps[0] + window.span if stamps else now
-        found.append(_measure(window.limit, len(stamps), resets, contended=contended))
+        first = _first_within(budget, window, now)
+        used = len(budget.stamps) - first
+        resets = budget.stamps[first] + window.span if used else now
+        found.append(_measure(window.limit, used, resets, contended=contended))
     if budget.month_limit is not None:
         found.append(_measure(budget.month_limit, budget.month_used, next_month(now), contended=contended))
     tightest = max(found, key=lambda entry: entry[0])[1]
@@ -302,37 +333,9 @@ def _window(span: timedelta, limit: int, share: float) -> Window:
     return Window(span=span, limit=max(1, int(limit * share)))
 
 
-def _seen(budget: Budget, now: datetime) -> Budget:
-    """
-    The budget at `now`: what no window sees any more is dropped.
-
-    A clock set back is taken for no time passed at all: every moment moves back with it, so that no allowance is
-    regained by it and no wait grows (CL02).
-    """
-    behind = _ZERO if budget.seen_at is None else budget.seen_at - now
-    stamps, blocked, contended = budget.stamps, budget.blocked_until, budget.contended_at
-    if behind > _ZERO:
-        stamps = tuple(at - behind for at in stamps)
-        blocked = None if blocked is None else blocked - behind
-        contended = None if contended is None else contended - behind
-    longest = max((window.span for window in budget.windows), default=_ZERO)
-    if stamps and now - stamps[0] >= longest:
-        stamps = tuple(at for at in stamps if now - at < longest)
-    month = now.astimezone(UTC).strftime("%Y-%m")
-    turned = month > budget.month
-    return replace(
-        budget,
-        stamps=stamps,
-        blocked_until=blocked,
-        contended_at=contended,
-        month=month if turned else budget.month,
-        month_used=0 if turned else budget.month_used,
-        seen_at=now,
-    )
-
-
-def _within(budget: Budget, window: Window, now: datetime) -> tuple[datetime, ...]:
-    return tuple(at for at in budget.stamps if now - at < window.span)
+def _first_within(budget: Budget, window: Window, now: datetime) -> int:
+    """The position of the oldest request that the window still sees: every request asks for it, so it is not looked for."""
+    return bisect_right(budget.stamps, now - window.span)
 
 
 def _waits(budget: Budget, cost: int, now: datetime, priority: int) -> list[timedelta]:
@@ -340,11 +343,12 @@ def _waits(budget: Budget, cost: int, now: datetime, priority: int) -> list[time
     found = []
     for window in budget.windows:
         allowed = _allowed(budget, window.limit, now, priority)
-        stamps = _within(budget, window, now)
+        first = _first_within(budget, window, now)
+        used = len(budget.stamps) - first
         # More than a window ever allows goes out as soon as it is empty.
-        too_many = min(len(stamps) + cost - allowed, len(stamps))
+        too_many = min(used + cost - allowed, used)
         if too_many > 0:
-            found.append(stamps[too_many - 1] + window.span - now)
+            found.append(budget.stamps[first + too_many - 1] + window.span - now)
     return found
 
 

@@ -64,6 +64,9 @@ class Ledger:
                 self._budgets.update({name: spent for name, (spent, _) in asked.items()})
                 name = threading.current_thread().name
                 self.charged[name] = self.charged.get(name, 0) + 1
+            else:
+                # Kept although nothing was charged: a clock set back is allowed for once, not at every question (CL02).
+                self._budgets.update({name: budget.seen(self._budgets[name], now) for name in names})
         return wait
 
     def penalise(self, names: Sequence[str], retry_after: timedelta | None, *, until_month: bool) -> datetime:

@@ -301,8 +301,9 @@ class Daemon:
 
     def _keep(self, keeper: Keeper, now: datetime) -> datetime:
         again = keeper.step(now)
-        for thread in self._threads[1:]:
-            thread.wake.set()
+        if keeper.moved:
+            for thread in self._threads[1:]:
+                thread.wake.set()
         return again
 
     def _start_threads(self) -> None:

@@ -48,6 +48,8 @@ class Keeper:
             context.name: Effort(f"{context.name}: keeping the webhooks") for context in contexts
         }
         self.polling: dict[str, Effort] = {}
+        self.moved = False
+        """Whether the last step gave the workers anything to do."""
 
     @property
     def efforts(self) -> tuple[Effort, ...]:
@@ -64,7 +66,8 @@ class Keeper:
         Raises:
             StoreError: the state cannot be trusted.
         """
-        more = self._intake.process() >= intake.PROCESS_MAX
+        processed = self._intake.process()
+        self.moved, more = processed > 0, processed >= intake.PROCESS_MAX
         for context in self.contexts:
             self._keep_endpoints(context)
         self._poll_airtable()
@@ -95,6 +98,7 @@ class Keeper:
         else:
             effort.failed(found.problem, context.clock.now(), context.ids.jitter())
         if found.missed:
+            self.moved = True
             self._want_compare(context.name)
 
     def _repositories(self) -> list[RepositoryId]:
@@ -111,8 +115,10 @@ class Keeper:
             if context.sync.base in done:
                 continue
             done.add(context.sync.base)
-            endpoint = endpoints.of_airtable(context)
-            if endpoint is not None:
+            # Looked up only when there is reason to: this runs at every step.
+            due = self._due(f"airtable:{context.sync.base}", context, context.clock.now())
+            endpoint = endpoints.of_airtable(context) if due or self._pinged else None
+            if endpoint is not None and (due or endpoint.id in self._pinged):
                 self._poll_base(context, endpoint)
 
     def _poll_base(self, context: Context, endpoint: Endpoint) -> None:
@@ -120,9 +126,7 @@ class Keeper:
         effort = self.polling.setdefault(
             endpoint.subject, Effort(f"{context.sync.airtable}: reading Airtable's payloads")
         )
-        if not effort.may(now) or not (
-            endpoint.id in self._pinged or self._due(f"airtable:{endpoint.id}", context, now)
-        ):
+        if not effort.may(now):
             return
         together = tuple(one for one in self.contexts if one.sync.base == context.sync.base)
         try:
@@ -136,8 +140,9 @@ class Keeper:
             effort.failed(error, context.clock.now(), context.ids.jitter())
             return
         effort.succeeded()
+        self.moved = True
         self._pinged.discard(endpoint.id)
-        self._polled_at[f"airtable:{endpoint.id}"] = now
+        self._polled_at[f"airtable:{endpoint.subject}"] = now
         if polled.broken:
             context.store.save_endpoint(replace(endpoint, active=False), None)
             self.check_endpoints()
@@ -155,6 +160,7 @@ class Keeper:
                 self._polled_at[f"bitbucket:{context.name}"] = now
                 dirty = [(DirtyWork(repository=id, dirt=Dirt.REPOSITORY), None) for id in context.repository_ids]
                 context.store.mark_work(dirty, now, now)
+                self.moved = True
 
     def _due(self, what: str, context: Context, now: datetime) -> bool:
         before = self._polled_at.get(what)

@@ -118,7 +118,7 @@ def _origin(url: str) -> tuple[str, str, int]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
+class Call:
     """One request as errors speak of it."""
 
     text: str
@@ -209,7 +209,7 @@ class GuardedSession(requests.Session):
 
     # ------------------------------------------------------------------------------------------- one exchange
 
-    def _exchange(self, request: requests.PreparedRequest, call: _Call) -> requests.Response:
+    def _exchange(self, request: requests.PreparedRequest, call: Call) -> requests.Response:
         """One request and its answer: a 2xx, or a redirect of a read."""
         self.gate.charge(changing=call.changing)
         if call.changing and (reason := self.paused()):
@@ -223,15 +223,7 @@ class GuardedSession(requests.Session):
         deadline_s = self.clock.monotonic_s() + DEADLINE_S
         failure: Exception | None = None
         try:
-            response = super().send(
-                request,
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-                stream=True,
-                verify=True,
-                cert=None,
-                proxies={},
-                allow_redirects=False,
-            )
+            response = self._carry(request)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = error
         # Raised outside the handler: the libraries' own texts quote the address with its query.
@@ -249,10 +241,26 @@ class GuardedSession(requests.Session):
             trouble = "the answer is no JSON" if body.strip() else "the answer is empty"
         if trouble and response.status_code < 300:
             raise self._failed(call, trouble, status=response.status_code, code="BROKEN_ANSWER")
+        self._keep(response, body, parsed)
+        return response
+
+    def _carry(self, request: requests.PreparedRequest) -> requests.Response:
+        """Put one request on the wire; the only place that does."""
+        return super().send(
+            request,
+            timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+            stream=True,
+            verify=True,
+            cert=None,
+            proxies={},
+            allow_redirects=False,
+        )
+
+    def _keep(self, response: requests.Response, body: bytes, parsed: Any) -> None:  # noqa: ARG002 - a stand-in keeps what was parsed
+        """Give the answer its whole body, for the library that reads it."""
         response.raw = io.BytesIO(body)
         response.encoding = "utf-8-sig"
         response.content  # noqa: B018 - read here, so that it is kept
-        return response
 
     def _read(self, response: requests.Response, deadline_s: float) -> tuple[bytes, str]:
         """The body piece by piece, and what went wrong with it: "" when it is whole (AT05)."""
@@ -279,12 +287,12 @@ class GuardedSession(requests.Session):
 
     # ---------------------------------------------------------------------------------------------- judgement
 
-    def _call(self, request: requests.PreparedRequest) -> _Call:
+    def _call(self, request: requests.PreparedRequest) -> Call:
         method = str(request.method).upper()
         path = urlsplit(str(request.url)).path
-        return _Call(text=f"{method} {path}", changing=not self.reads(method, path), secrets=_secrets(request.headers))
+        return Call(text=f"{method} {path}", changing=not self.reads(method, path), secrets=_secrets(request.headers))
 
-    def _require_home(self, request: requests.PreparedRequest, call: _Call) -> None:
+    def _require_home(self, request: requests.PreparedRequest, call: Call) -> None:
         try:
             origin = _origin(str(request.url))
         except ValueError:
@@ -300,7 +308,7 @@ class GuardedSession(requests.Session):
             )
 
     def _refusal(
-        self, call: _Call, response: requests.Response, code: str, detail: str, retry_at: datetime | None
+        self, call: Call, response: requests.Response, code: str, detail: str, retry_at: datetime | None
     ) -> errors.ServiceError | None:
         """What a status outside 2xx means; None for a redirect that may be followed."""
         status = response.status_code
@@ -342,7 +350,7 @@ class GuardedSession(requests.Session):
             next_step=next_step,
         )
 
-    def _lost(self, call: _Call, failure: Exception) -> errors.ServiceError:
+    def _lost(self, call: Call, failure: Exception) -> errors.ServiceError:
         """No answer came. Certainly not sent only when no connection was made; everything else may have been done."""
         name = type(failure).__name__
         if _never_connected(failure):
@@ -354,7 +362,7 @@ class GuardedSession(requests.Session):
             )
         return self._failed(call, f"no answer ({name})", code="NO_ANSWER")
 
-    def _failed(self, call: _Call, why: str, *, code: str, status: int | None = None) -> errors.ServiceError:
+    def _failed(self, call: Call, why: str, *, code: str, status: int | None = None) -> errors.ServiceError:
         """An answer that says nothing: a failed read, or a change that may have been made."""
         kind = errors.Unclear if call.changing else errors.Unreachable
         return kind(f"{call.text}: {why}", service=self.service, request=call.text, status=status, code=code)

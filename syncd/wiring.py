@@ -105,6 +105,7 @@ class Outside:
         adapters: stands in for the network, by service; missing: the real one.
         environment: the process's variables.
         read_spec: reads and checks the files of a spec and of an environment's overlay.
+        resolve_names: finds the spec's names in what the services have; pure.
     """
 
     clock: ports.Clock
@@ -112,6 +113,7 @@ class Outside:
     environment: Mapping[str, str]
     adapters: Mapping[str, Callable[[], BaseAdapter]] = field(default_factory=dict)
     read_spec: Callable[[Path, str], load.Spec] = load.load
+    resolve_names: Callable[..., resolve.Resolved] = resolve.resolve
 
 
 def outside() -> Outside:
@@ -187,7 +189,7 @@ class House:
                 self.secret(spec, one)
         remembered = self.store.load_text(PINS)
         pins = dict(line.split("\t", 1) for line in remembered.splitlines()) if remembered else {}
-        resolved = resolve.resolve(spec, tables, repositories, self._settings.state_path, pins)
+        resolved = self.outside.resolve_names(spec, tables, repositories, self._settings.state_path, pins)
         self.store.save_text(PINS, "\n".join(f"{name}\t{id}" for name, id in sorted(resolved.pins.items())))
         for sync in resolved.rules.syncs.values():
             for repository in sync.repositories:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from http.client import RemoteDisconnected
 from io import BytesIO
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import requests
@@ -14,9 +14,16 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from syncd.sandbox.fault import LOST_HEADER, NO_ANSWER
-from syncd.sandbox.wire import Machine, Request
+from syncd.sandbox.wire import Request, Response
 
 _REASON = {status.value: status.phrase for status in HTTPStatus}
+
+
+class Answering(Protocol):
+    """The part of a machine that a client meets."""
+
+    def handle(self, request: Request, now: datetime) -> Response:
+        """As `Machine.handle`."""
 
 
 class MachineAdapter(BaseAdapter):
@@ -32,7 +39,7 @@ class MachineAdapter(BaseAdapter):
 
     def __init__(
         self,
-        machine: Machine,
+        machine: Answering,
         clock: Callable[[], datetime],
         on_timeout: Callable[[float], object] | None = None,
     ) -> None:
@@ -60,7 +67,7 @@ class MachineAdapter(BaseAdapter):
         """
         answer = self.machine.handle(_wire(request), self.clock())
         if answer.status == NO_ANSWER:
-            raise self._lost(answer.headers.get(LOST_HEADER, "closed"), request, timeout)
+            raise lost(answer, _seconds(timeout), self.on_timeout, request)
         response = requests.Response()
         response.status_code = answer.status
         response.headers = CaseInsensitiveDict(answer.headers)
@@ -77,17 +84,30 @@ class MachineAdapter(BaseAdapter):
     def close(self) -> None:
         """Nothing is open."""
 
-    def _lost(self, how: str, request: requests.PreparedRequest, timeout: Any) -> requests.RequestException:
-        if how != "hanging":
-            cause = ProtocolError(
-                "Connection aborted.", RemoteDisconnected("Remote end closed connection without response")
-            )
-            return requests.ConnectionError(cause, request=request)
-        waited = timeout[1] if isinstance(timeout, tuple) else timeout
-        if self.on_timeout is not None:
-            self.on_timeout(float(waited or 0))
-        text = f"Read timed out. (read timeout={waited})"
-        return requests.ReadTimeout(ReadTimeoutError(None, request.url, text), request=request)  # type: ignore[arg-type]  # there is no pool
+
+def lost(
+    answer: Response, waited_s: float, on_timeout: Callable[[float], object] | None, request: Any = None
+) -> requests.RequestException:
+    """
+    What a client meets when nobody answers.
+
+    Args:
+        answer: of status `NO_ANSWER`: the connection was closed, or hangs until the read time-out.
+        waited_s: the read time-out, which `on_timeout` is told.
+    """
+    if answer.headers.get(LOST_HEADER, "closed") != "hanging":
+        cause = ProtocolError(
+            "Connection aborted.", RemoteDisconnected("Remote end closed connection without response")
+        )
+        return requests.ConnectionError(cause, request=request)
+    if on_timeout is not None:
+        on_timeout(waited_s)
+    text = f"Read timed out. (read timeout={waited_s})"
+    return requests.ReadTimeout(ReadTimeoutError(None, "", text), request=request)  # type: ignore[arg-type]  # there is no pool
+
+
+def _seconds(timeout: float | tuple[float, float] | tuple[float, None] | None) -> float:
+    return float((timeout[1] if isinstance(timeout, tuple) else timeout) or 0)
 
 
 def _wire(request: requests.PreparedRequest) -> Request:

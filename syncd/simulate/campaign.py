@@ -3,7 +3,7 @@ Many scenarios: how many were played, what they broke, which faults struck, and 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncd.simulate import generate, play, setting, shrink, stage
@@ -47,6 +47,18 @@ class Tally:
             self.broken.update({one.invariant for one in played.violations})
             self.failed.append((played.scenario, played.violations))
 
+    def merge(self, other: "Tally") -> None:
+        """What another process counted."""
+        self.played += other.played
+        self.blocked += other.blocked
+        self.deaths += other.deaths
+        self.requests += other.requests
+        self.minutes += other.minutes
+        self.hits += other.hits
+        self.sometimes += other.sometimes
+        self.broken += other.broken
+        self.failed += other.failed
+
     @property
     def never_struck(self) -> list[str]:
         """Faults that struck nowhere."""
@@ -60,7 +72,16 @@ class Tally:
     @property
     def median_requests(self) -> int:
         """Of all scenarios."""
-        return sorted(self.requests)[len(self.requests) // 2] if self.requests else 0
+        return int(_median(self.requests))
+
+    @property
+    def median_minutes(self) -> float:
+        """Simulated minutes of a scenario."""
+        return _median(self.minutes)
+
+
+def _median(numbers: Sequence[float]) -> float:
+    return sorted(numbers)[len(numbers) // 2] if numbers else 0
 
 
 def run(home: setting.Setting, first: int, count: int, each: Callable[[int], bool] = lambda _: True) -> Tally:
@@ -78,10 +99,10 @@ def run(home: setting.Setting, first: int, count: int, each: Callable[[int], boo
     return tally
 
 
-def one(home: setting.Setting, scenario: Scenario, tally: Tally) -> Played | None:
+def one(home: setting.Setting, scenario: Scenario, tally: Tally, cut: stage.Cut = stage.Cut.CLIENTS) -> Played | None:
     """Play one and count it; None when the spec no longer fitted the base and a person had to look."""
     try:
-        played = play.play(home, scenario)
+        played = play.play(home, scenario, cut=cut)
     except stage.Blocked as blocked:
         tally.blocked += 1
         tally.hits += blocked.hits

@@ -18,8 +18,8 @@ from urllib3.exceptions import NewConnectionError
 from syncd import ports, wiring
 from syncd.model.change import Side
 from syncd.model.ids import EndpointId, OperationId, RunId, SyncName
-from syncd.sandbox.adapter import MachineAdapter
 from syncd.sandbox.fault import FaultyMachine
+from syncd.sandbox.wire import LogEntry, Request, Response
 from syncd.simulate.scenario import Death, StoreTrouble
 from syncd.store import sqlite
 from syncd.store.columns import Connection, sqlite3
@@ -208,9 +208,11 @@ class MortalStore:
         return called
 
 
-class MortalAdapter(MachineAdapter):
+class MortalLine:
     """
-    A connection that dies with its process, takes its time, and in which the world may move while a request is under way.
+    The line to one service: it dies with its process, takes its time, and the world may move while a request is under way.
+
+    A machine itself, so that either cut can sit on it: the `requests` adapter, or the clients that leave HTTP out.
 
     Args:
         under_way: told (service, method, path) when a request has left and before it arrives; may raise what a network raises.
@@ -223,10 +225,11 @@ class MortalAdapter(MachineAdapter):
         clock: SimClock,
         fate: Fate,
         latency: timedelta,
-        under_way: Callable[[str, str, str, float], object],
-        answered: Callable[[str, str, str, Any, int], object],
+        under_way: Callable[[str, str, str], object],
+        answered: Callable[[str, str, str, bytes, int], object],
     ) -> None:
-        super().__init__(machine, clock.world, clock.wait)
+        self.log: list[LogEntry] = machine.log
+        self._machine = machine
         self._service = machine.service
         self._clock = clock
         self._fate = fate
@@ -234,24 +237,18 @@ class MortalAdapter(MachineAdapter):
         self._under_way = under_way
         self._answered = answered
 
-    def send(self, request: requests.PreparedRequest, *positional: Any, **named: Any) -> requests.Response:
+    def handle(self, request: Request, now: datetime) -> Response:  # noqa: ARG002 - it arrives later than it left
         """Ask the machine while the process lives."""
-        method, path = str(request.method), request.path_url
-        self._fate.point(self._service, method, "before")
-        self._fate.requests += 1
-        timeout = named.get("timeout")
-        self._under_way(self._service, method, path, float(timeout[1]) if isinstance(timeout, tuple) else 30.0)
+        service, method, path, fate = self._service, request.method, request.path, self._fate
+        fate.point(service, method, "before")
+        fate.requests += 1
+        self._under_way(service, method, path)
         self._clock.moment += self._latency
-        status = 0
-        try:
-            response = super().send(request, *positional, **named)
-            status = response.status_code
-        finally:
-            if not self._fate.dead:
-                self._answered(self._service, method, path, request.body, status)
-                self._fate.note(self._service, method, path, request.body, status, self._clock.moment)
+        response = self._machine.handle(request, self._clock.moment)
+        self._answered(service, method, path, request.body, response.status)
+        fate.note(service, method, path, request.query, request.body, response.status, self._clock.moment)
         self._clock.moment += self._latency
-        self._fate.point(self._service, method, "after")
+        fate.point(service, method, "after")
         return response
 
 

@@ -121,6 +121,7 @@ class Scenario:
         minutes: how long people and faults are at work.
         latency_ms: how long a request takes, one way.
         fresh: begin before the first `syncd apply` instead of in a synced world.
+        narrow: with one repository instead of all that the spec names.
     """
 
     seed: int = 0
@@ -130,6 +131,7 @@ class Scenario:
     minutes: int = 10
     latency_ms: int = 50
     fresh: bool = False
+    narrow: bool = False
     ops: tuple[Op, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     deaths: tuple[Death, ...] = ()

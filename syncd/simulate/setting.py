@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from syncd import errors
 from syncd.sandbox import choices
@@ -14,21 +15,21 @@ from syncd.sandbox.airtable.machine import AirtableMachine
 from syncd.sandbox.bitbucket.machine import BitbucketMachine
 from syncd.sandbox.fault import FaultyMachine
 from syncd.simulate import world as worlds
-from syncd.simulate.scenario import Net
+from syncd.simulate.scenario import Net, Scenario
 from syncd.simulate.world import World
-from syncd.spec import load
+from syncd.spec import load, resolve, schema
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 PUBLIC_URL = "https://sync.example.com"
 _NEVER = timedelta(days=2)
 # By net: whether deliveries can reach us, how often payloads are asked for, how often both sides are compared.
 _NETS: Mapping[Net, tuple[bool, timedelta, timedelta]] = {
-    Net.ALL: (True, timedelta(minutes=2), timedelta(minutes=5)),
+    Net.ALL: (True, timedelta(minutes=5), timedelta(minutes=10)),
     Net.HOOKS: (True, _NEVER, _NEVER),
     Net.POLLING: (False, timedelta(minutes=2), _NEVER),
     Net.SWEEP: (True, _NEVER, timedelta(minutes=5)),
 }
-CHOICES_DRAWN = 8
+CHOICES_DRAWN = 4
 """How many worlds of drawn service behaviour there are: each is built and synced once per process."""
 
 # Changes of the sample spec's text; one that does not fit the spec under test is left out.
@@ -82,8 +83,9 @@ class Setting:
         self.config = config
         self._folder = folder
         self._environment = environment
-        self._specs: dict[tuple[str, Net], load.Spec] = {}
-        self._starts: dict[tuple[str, Net, int, bool], Start] = {}
+        self._specs: dict[tuple[str, Net, bool], load.Spec] = {}
+        self._starts: dict[tuple[str, Net, bool, int, bool], Start] = {}
+        self._resolved: dict[int, list[tuple[tuple[Any, ...], resolve.Resolved]]] = {}
         self.variants: list[str] = [""]
         plain = self.spec("", Net.ALL)
         for name in VARIANTS:
@@ -94,18 +96,35 @@ class Setting:
             if changed.hash != plain.hash:
                 self.variants.append(name)
 
-    def spec(self, variant: str, net: Net) -> load.Spec:
-        """The spec of a variant, with the daemon's table as the net wants it. Raises SpecError."""
-        known = self._specs.get((variant, net))
+    def resolve(self, spec: load.Spec, *found: Any) -> resolve.Resolved:
+        """As `spec.resolve.resolve`, which is pure, and asked the same at every start of every scenario."""
+        known = self._resolved.setdefault(id(spec), [])
+        for before, resolved in known:
+            if before == found:
+                return resolved
+        made = resolve.resolve(spec, *found)
+        known.append((found, made))
+        return made
+
+    def spec(self, variant: str, net: Net, narrow: bool = False) -> load.Spec:
+        """
+        The spec of a variant, with the daemon's table as the net wants it. Raises SpecError.
+
+        Args:
+            narrow: of each workspace's repositories only the first.
+        """
+        known = self._specs.get((variant, net, narrow))
         if known is not None:
             return known
         made = load.load(self._changed(variant), self._environment)
+        if narrow:
+            made = replace(made, file=_narrowed(made.file))
         hooks, poll, compare = _NETS[net]
         daemon = made.file.daemon.model_copy(
             update={"public_url": PUBLIC_URL if hooks else None, "poll": poll, "compare_every": compare}
         )
         made = replace(made, file=made.file.model_copy(update={"daemon": daemon}))
-        self._specs[variant, net] = made
+        self._specs[variant, net, narrow] = made
         return made
 
     def _changed(self, variant: str) -> Path:
@@ -136,25 +155,51 @@ class Setting:
         worlds.fill(made, spec)
         return made
 
-    def start(self, variant: str, net: Net, drawn: int, fresh: bool) -> Start:
+    def prepare(self) -> int:
+        """Make every synced world that a generated scenario may begin in; how many there are."""
+        found = [
+            (variant, narrow, 0) for variant in self.variants for narrow in ((True,) if variant else (True, False))
+        ]
+        found += [("", narrow, drawn) for drawn in range(1, CHOICES_DRAWN + 1) for narrow in (True, False)]
+        for variant, narrow, drawn in found:
+            for net in Net:
+                self.start(Scenario(variant=variant, net=net, narrow=narrow, choices=drawn))
+        return len(self._starts)
+
+    def start(self, scenario: Scenario) -> Start:
         """Where a scenario begins."""
-        key = (variant, net, drawn % (CHOICES_DRAWN + 1), fresh)
+        drawn = scenario.choices % (CHOICES_DRAWN + 1)
+        key = (scenario.variant, scenario.net, scenario.narrow, drawn, scenario.fresh)
         known = self._starts.get(key)
         if known is None:
             known = self._starts[key] = self._make(*key)
         return known
 
-    def _make(self, variant: str, net: Net, drawn: int, fresh: bool) -> Start:
-        world = self.world(self.spec(variant, net), drawn)
+    def _make(self, variant: str, net: Net, narrow: bool, drawn: int, fresh: bool) -> Start:
+        world = self.world(self.spec(variant, net, narrow), drawn)
+        before = Start(world=world.image(), state=None, at=START)
         if fresh:
-            return Start(world=world.image(), state=None, at=START)
+            return before
         from syncd.simulate import stage
-        from syncd.simulate.scenario import Scenario
 
-        adopting = stage.Stage(
-            self,
-            Scenario(variant=variant, net=net, choices=drawn),
-            Start(world=world.image(), state=None, at=START),
-        )
+        adopting = stage.Stage(self, Scenario(variant=variant, net=net, narrow=narrow, choices=drawn), before)
         adopting.adopt()
         return Start(world=adopting.world.image(), state=adopting.image(), at=adopting.clock.moment)
+
+
+def _narrowed(file: schema.File) -> schema.File:
+    """The same work in one repository per workspace: a world in which a full compare costs half as many requests."""
+    kept = {}
+    for name, bitbucket in file.bitbucket.items():
+        source = bitbucket.sources[0]
+        only = source.model_copy(update={"repositories": source.repositories[:1]})
+        kept[name] = bitbucket.model_copy(update={"sources": [only]})
+    syncs = {}
+    for name, sync in file.sync.items():
+        slug = kept[sync.bitbucket].sources[0].repositories[0]
+        chosen = sync.create_in
+        if chosen is not None and slug != "*":
+            by_value = {value: place for value, place in chosen.map.items() if place == slug}
+            chosen = chosen.model_copy(update={"map": by_value}) if by_value else None
+        syncs[name] = sync.model_copy(update={"create_in": chosen})
+    return file.model_copy(update={"bitbucket": kept, "sync": syncs})

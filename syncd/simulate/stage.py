@@ -5,25 +5,35 @@ Listener, keeper and workers are actors that take turns; while a request of one 
 drops the house and starts another one from the last durable image.
 """
 
+import base64
+import pickle
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from syncd import errors, ports, wiring
+from syncd import errors, ports, transport, wiring
+from syncd.airtable import client as airtable_client
+from syncd.airtable.side import AirtableSide
+from syncd.bitbucket.side import BitbucketSide
 from syncd.flow import control
 from syncd.flow.intake import Verdict
+from syncd.model.change import Side
 from syncd.model.ids import EndpointId, SyncName
+from syncd.sandbox.adapter import MachineAdapter
 from syncd.sandbox.fault import Fault, FaultKind, FaultyMachine
 from syncd.sandbox.wire import Delivery, LogEntry
 from syncd.settings import Settings
-from syncd.simulate import mortal, people, setting
+from syncd.simulate import direct, mortal, people, setting
 from syncd.simulate import world as worlds
 from syncd.simulate.scenario import Net, Op, Scenario, Trouble
 from syncd.simulate.world import World
 from syncd.spec import load, secret
+from syncd.spec.rules import AirtableConnection, BitbucketConnection
 from syncd.store import sqlite
 
 # As `daemon`: after a failed statement a thread waits so long; systemd starts an ended process after so long.
@@ -34,6 +44,7 @@ LONGEST_WAIT = timedelta(seconds=60)
 START_TAKES = timedelta(seconds=1)
 LEDGERS_EVERY = timedelta(seconds=60)
 TURNS_MAX = 20_000
+_SETTINGS = Settings.model_validate({"STATE_DIRECTORY": "/nowhere"})
 NETWORK = frozenset({"dns", "tls", "refused", "slow"})
 
 
@@ -67,12 +78,92 @@ class Evidence:
     log: list[str] = field(default_factory=list)
 
 
+class Cut(Enum):
+    """Where the real program ends: at its typed clients, or at the adapter under `requests` (reliability.md "Cut")."""
+
+    CLIENTS = "clients"
+    HTTP = "http"
+
+
 class House(wiring.House):
-    """The house, which reads no real secret."""
+    """
+    The house, which reads no real secret and speaks to machines.
+
+    Args:
+        lines: to each service.
+        cut: with `CLIENTS` the sides sit on clients without HTTP.
+    """
+
+    def __init__(
+        self,
+        outside: wiring.Outside,
+        store: ports.Store,
+        lines: Mapping[str, mortal.MortalLine],
+        waited: Callable[[float], object],
+        cut: Cut,
+    ) -> None:
+        self._lines = lines
+        self._waited = waited
+        self._cut = cut
+        super().__init__(outside, Path("spec"), "", _SETTINGS, store)
 
     def secret(self, spec: load.Spec, secret: secret.Secret) -> str:  # noqa: ARG002 - as the base class
         """The simulated world's secret of that place."""
         return worlds.secret_of(secret.kind.value, secret.name)
+
+    def _catalogue(self, spec: load.Spec, connection: AirtableConnection, sync: SyncName | None) -> ports.Catalogue:
+        if self._cut is Cut.HTTP:
+            return super()._catalogue(spec, connection, sync)
+        token = self.secret(spec, connection.token)
+        session = self._session(
+            "airtable",
+            connection.url,
+            {"authorization": f"Bearer {token}", "content-type": "application/json"},
+            self.ledger.gate("airtable", wiring.airtable_budgets(connection, token)),
+            airtable_client.reads,
+            lambda: self.switch.paused(sync, Side.AIRTABLE),
+        )
+        return AirtableSide(direct.Airtable(session, connection.base), connection.base)
+
+    def _changelog(self, spec: load.Spec, connection: BitbucketConnection, sync: SyncName | None) -> ports.ChangeLog:
+        if self._cut is Cut.HTTP:
+            return super()._changelog(spec, connection, sync)
+        token = self.secret(spec, connection.token)
+        basic = base64.b64encode(f"{connection.user}:{token}".encode()).decode()
+        session = self._session(
+            "bitbucket",
+            connection.url,
+            {
+                "authorization": f"Basic {basic}" if connection.user else f"Bearer {token}",
+                "content-type": "application/json",
+            },
+            self.ledger.gate("bitbucket", [wiring.bitbucket_budget(connection)]),
+            transport.reads_by_method,
+            lambda: self.switch.paused(sync, Side.BITBUCKET),
+        )
+        return BitbucketSide(direct.Bitbucket(session, connection.url, connection.workspace))
+
+    def _session(
+        self,
+        service: str,
+        url: str,
+        headers: Mapping[str, str],
+        gate: ports.Gate,
+        reads: transport.Reads,
+        paused: transport.Paused,
+    ) -> direct.DirectSession:
+        return direct.DirectSession(
+            self._lines[service],
+            headers,
+            self._waited,
+            base_url=url,
+            gate=gate,
+            clock=self.outside.clock,
+            explain=direct.explain(service),
+            reads=reads,
+            paused=paused,
+            service=service,
+        )
 
 
 class Stage:
@@ -81,15 +172,21 @@ class Stage:
 
     Args:
         death_at: also die at the point of this number (the exhaustive mode).
+        cut: where the real program ends.
     """
 
     def __init__(
-        self, home: setting.Setting, scenario: Scenario, start: setting.Start | None = None, *, death_at: int = 0
+        self,
+        home: setting.Setting,
+        scenario: Scenario,
+        start: setting.Start | None = None,
+        *,
+        death_at: int = 0,
+        cut: Cut = Cut.CLIENTS,
     ) -> None:
-        begin = start or home.start(scenario.variant, scenario.net, scenario.choices, scenario.fresh)
-        import pickle
-
+        begin = start or home.start(scenario)
         self.home = home
+        self.cut = cut
         self.scenario = scenario
         self.world: World = pickle.loads(begin.world)
         self.logged_before = {one.service: len(one.log) for one in self.machines}
@@ -100,7 +197,7 @@ class Stage:
         self.switch = mortal.MemorySwitch()
         self.evidence = Evidence()
         self.variant = scenario.variant
-        self.tokens = dict(worlds.tokens(home.spec(scenario.variant, scenario.net)))
+        self.tokens = dict(worlds.tokens(home.spec(scenario.variant, scenario.net, scenario.narrow)))
         self.renamed: dict[str, str] = {}
         self.contended_at: list[datetime] = []
         self._ids = mortal.SeededIds(self.clock, scenario.seed)
@@ -129,6 +226,10 @@ class Stage:
         """Both services."""
         return self.world.airtable, self.world.bitbucket
 
+    def spec(self) -> load.Spec:
+        """The spec in its present variant."""
+        return self.home.spec(self.variant, self.scenario.net, self.scenario.narrow)
+
     @property
     def rules(self) -> Any:
         """The resolved spec of the present house."""
@@ -145,26 +246,26 @@ class Stage:
                 self.disk.opening = False
         return sqlite.SqliteStore.in_memory(image)
 
-    def _adapter(self, machine: FaultyMachine) -> mortal.MortalAdapter:
-        return mortal.MortalAdapter(machine, self.clock, self.fate, self._latency, self._under_way, self._answered)
+    def _line(self, machine: FaultyMachine) -> mortal.MortalLine:
+        return mortal.MortalLine(machine, self.clock, self.fate, self._latency, self._under_way, self._answered)
 
     def _start(self) -> None:
         """A new process on the present state; it tries again until it can start, as systemd does."""
+        lines = {machine.service: self._line(machine) for machine in self.machines}
         outside = wiring.Outside(
             clock=self.clock,
             ids=self._ids,
             environment={},
             adapters={
-                "airtable": lambda: self._adapter(self.world.airtable),
-                "bitbucket": lambda: self._adapter(self.world.bitbucket),
+                name: partial(MachineAdapter, line, self.clock.world, self.clock.wait) for name, line in lines.items()
             },
-            read_spec=lambda *_: self.home.spec(self.variant, self.scenario.net),
+            read_spec=lambda *_: self.spec(),
+            resolve_names=self.home.resolve,
         )
         store = cast("ports.Store", mortal.MortalStore(self.store, self.fate, self.clock, self._committed))
-        settings = Settings.model_validate({"STATE_DIRECTORY": "/nowhere"})
         for _ in range(2000):
             try:
-                self.house = House(outside, Path("spec"), "", settings, store)
+                self.house = House(outside, store, lines, self.clock.wait, self.cut)
                 break
             except errors.SyncdError as error:
                 told = (
@@ -275,7 +376,7 @@ class Stage:
 
     # ------------------------------------------------------------------------------------------------ requests
 
-    def _under_way(self, service: str, method: str, path: str, timeout_s: float) -> None:
+    def _under_way(self, service: str, method: str, path: str) -> None:
         """A request has left: the network may fail it, and the world may move before it arrives."""
         for one in self._network:
             trouble: Trouble = one[0]
@@ -290,7 +391,7 @@ class Stage:
                 continue
             self.evidence.hits[trouble.fault] += 1
             if trouble.kind == "slow":
-                self.clock.wait(timeout_s - 1.0)
+                self.clock.wait(transport.READ_TIMEOUT_S - 1.0)
                 continue
             raise mortal.no_connection(trouble.kind)
         for one in list(self._during):
@@ -309,8 +410,8 @@ class Stage:
         if "listener" not in self._busy:
             self.deliver()
 
-    def _answered(self, service: str, method: str, path: str, body: Any, status: int) -> None:
-        if method != "GET" and not path.split("?", maxsplit=1)[0].endswith("/listRecords"):
+    def _answered(self, service: str, method: str, path: str, body: bytes, status: int) -> None:
+        if method != "GET" and not path.endswith("/listRecords"):
             self.evidence.sent.append((self.clock.moment, service, method, path, body, status))
 
     # -------------------------------------------------------------------------------------------------- time
@@ -362,7 +463,8 @@ class Stage:
             self._step("ledgers", self._save_ledgers)
         if self._keeper_due <= now:
             self._keeper_due = self._step("keeper", self.crew.keeper.step)
-            self._workers_due = [self.clock.moment for _ in self._workers_due]
+            if self.crew.keeper.moved:
+                self._workers_due = [self.clock.moment for _ in self._workers_due]
         for index, worker in enumerate(self.crew.workers):
             if self._workers_due[index] <= self.clock.moment:
                 due = self._step(f"worker {index}", worker.step)
@@ -538,7 +640,7 @@ class Stage:
 
     def base(self, sync: str) -> str:
         """Its base's id."""
-        spec = self.home.spec(self.variant, self.scenario.net)
+        spec = self.spec()
         return spec.file.airtable[spec.file.sync[sync].airtable.base].base
 
     def table(self, sync: str) -> str:
@@ -547,7 +649,7 @@ class Stage:
 
     def marker(self, sync: str, record: str) -> str:
         """The prefix of a record's titles."""
-        return worlds.marker(self.home.spec(self.variant, self.scenario.net).file.sync[sync], record)
+        return worlds.marker(self.spec().file.sync[sync], record)
 
     def pull_request(self, number: int) -> tuple[str, int]:
         """One of the pull requests that there are by now, strangers left out: the number counts in the order they came."""
@@ -589,7 +691,7 @@ class Stage:
 
     def reload(self, variant: str) -> None:
         """Take another variant of the spec over."""
-        self.home.spec(variant, self.scenario.net)
+        self.home.spec(variant, self.scenario.net, self.scenario.narrow)
         before, self.variant = self.variant, variant
         problem = self.house.reload()
         if problem:

@@ -550,7 +550,7 @@ def find(home: setting.Setting, one: Bug, cpu_s: float = 60.0) -> tuple[str, flo
     others: set[str] = set()
     for scenario in _candidates(home, one):
         # Worlds are synced by the sound daemon.
-        home.start(scenario.variant, scenario.net, scenario.choices, scenario.fresh)
+        home.start(scenario)
         if time.process_time() - begun > cpu_s:
             break
         played += 1

@@ -47,6 +47,14 @@ def test_the_same_scenario_lives_the_same_life_twice(home: setting.Setting) -> N
     assert play.play(home, made).trace == play.play(home, made).trace
 
 
+@pytest.mark.parametrize("seed", [3, 8, 12, 14])
+def test_a_scenario_lives_the_same_life_with_and_without_http(seed: int, home: setting.Setting) -> None:
+    """The cheap cut leaves out the libraries and nothing else: every request, answer and commit is the same."""
+    made = replace(generate.scenario(home, seed), choices=0, variant="", narrow=False)
+    lives = {play.play(home, made, cut=cut).trace for cut in stage.Cut}
+    assert len(lives) == 1
+
+
 def test_the_same_scenario_lives_the_same_life_under_every_hash_seed() -> None:
     """I34: a set's order decides nothing, neither in the plan nor in what is sent."""
     program = (

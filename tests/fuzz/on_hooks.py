@@ -240,12 +240,13 @@ def _expected(request: _Request) -> int:
         return 404
     if request.way in ("announced", "many digits"):
         return 413
+    # Both send their whole body first.
+    if len(request.body) > BODY_MAX:
+        return 413
     if request.way == "gone":
         return 0
     if request.way == "slow":
         return 408
-    if len(request.body) > BODY_MAX:
-        return 413
     genuine = {"good", "upper name"} | ({"old"} if "bitbucket" in request.path else set())
     if request.signed not in genuine:
         return 401

@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -433,6 +433,26 @@ def _pages() -> list[bytes]:
     return [mutate.dumped(page), mutate.dumped({**page, "payloads": [{"error": True, "code": "INVALID_HOOK"}]})]
 
 
+# Lists that lead back to themselves, elsewhere, or nowhere.
+_ENDLESS_BITBUCKET = [
+    mutate.dumped({"values": [], "next": following})
+    for following in (
+        "https://api.bitbucket.org/2.0/again",
+        "https://elsewhere.example/2.0/x",
+        "https://[",
+        "x" * 5000,
+        "",
+    )
+]
+_ENDLESS_AIRTABLE = [mutate.dumped({"records": [], "offset": offset}) for offset in ("again", "", 1, "\ud800")]
+
+
+def _to_each(calls: Sequence[object], endless: list[bytes], bodies: list[bytes]) -> list[bytes]:
+    """Every endless list as the answer to every call, and each recorded answer to one."""
+    found = [bytes([call, 0, 0]) + body for body in endless for call in range(len(calls))]
+    return found + [bytes([at % len(calls), 0, 0]) + body for at, body in enumerate(bodies)]
+
+
 def _mutate_json(head: int) -> mutate.Mutator:
     def made(data: bytes, random: Random) -> bytes:
         changed = (
@@ -477,14 +497,14 @@ TARGETS = (
     Target(
         name="bitbucket-client",
         files=("bitbucket/client.py", "bitbucket/translate.py", "bitbucket/shape.py", "transport.py"),
-        seeds=lambda: [bytes([index % 16, 0, 0]) + body for index, body in enumerate(_bodies("bitbucket"))],
+        seeds=lambda: _to_each(_ASK_BITBUCKET, _ENDLESS_BITBUCKET, _bodies("bitbucket")),
         run=run_bitbucket_client,
         mutate=_mutate_json(3),
     ),
     Target(
         name="airtable-client",
         files=("airtable/client.py", "airtable/translate.py", "airtable/shape.py", "transport.py"),
-        seeds=lambda: [bytes([index % 9, 0, 0]) + body for index, body in enumerate(_bodies("airtable"))],
+        seeds=lambda: _to_each(_ASK_AIRTABLE, _ENDLESS_AIRTABLE, _bodies("airtable")),
         run=run_airtable_client,
         mutate=_mutate_json(3),
     ),

@@ -4,9 +4,12 @@ The largest inputs that are let in, built to cost the most: CPU and memory stay 
 Each of these took seconds, or ended in an error that nobody declared, before it was found here (SP08, SP13, DA10, I36).
 """
 
-from collections.abc import Iterator
+import asyncio
+import tracemalloc
+from collections.abc import Iterator, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,8 +18,10 @@ from hypothesis import strategies as st
 from syncd import errors
 from syncd.bitbucket import delivery
 from syncd.spec import circles, document, expression, load, nearest
+from syncd.web import hooks
 from tests.fuzz import guided, on_spec, target
 from tests.spec import world
+from tests.web import listening
 
 HEAD = world.HEAD + world.SYNC
 STATUS = '[sync.features.status]\nfield = "S"\ninitial = "s0"\n'
@@ -131,6 +136,31 @@ def test_a_delivery_of_the_largest_size_is_read_in_a_second_and_little_memory(bo
     made = guided.TARGETS["bitbucket-delivery"]
     target.timed(made, b"\0" + body)
     target.measured(made, b"\0" + body)
+
+
+def test_an_endless_body_is_refused_while_little_of_it_is_held() -> None:
+    """A megabyte is read, and not a piece more (BW09)."""
+    app = hooks.build(listening.FakeReceiver(), listening.StillClock())
+    pieces, sent = list[int](), list[int]()
+
+    async def receive() -> dict[str, Any]:
+        pieces.append(1)
+        return {"type": "http.request", "body": bytes(16_384), "more_body": True}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message.get("status", 0))
+
+    scope = {"type": "http", "method": "POST", "path": "/hooks/bitbucket/e1", "headers": []}
+    tracemalloc.start()
+    try:
+        asyncio.run(app(scope, receive, send))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        app.close()
+    assert sent[0] == 413
+    assert len(pieces) == hooks.BODY_BYTES_MAX // 16_384 + 1
+    assert peak < 2 * hooks.BODY_BYTES_MAX
 
 
 def test_after_very_many_problems_the_loader_says_that_it_stopped(tmp_path: Path) -> None:

@@ -95,6 +95,26 @@ class Gate(Protocol):
         """Learn from an answer. Returns when requests may go on after a 429 (with the service's error `code`), else None."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Odd:
+    """
+    One object of a listing that cannot be read, while the rest of the listing can: unknown, and never taken for absent.
+
+    Args:
+        name: a record's id, a pull request's number, a branch's name.
+        reason: what is wrong with it, for people; no value is quoted.
+        source_branch, title: of a pull request, as far as they can be read: whose it may be.
+    """
+
+    name: str
+    reason: str
+    source_branch: str = ""
+    title: str = ""
+
+
+TakeOdd = Callable[[Odd], None]
+
+
 # ------------------------------------------------------------------------------------------------------- Airtable
 
 
@@ -145,18 +165,35 @@ class Catalogue(Protocol):
     def fetch_tables(self) -> tuple[Table, ...]:
         """The schema of the base."""
 
-    def fetch_listing(self, table: TableId, view: ViewId | None, fields: Sequence[Field]) -> tuple[Record, ...]:
-        """Every record of the table, or of the view; each with exactly these fields' cells. Complete, or it raises."""
+    def fetch_listing(
+        self, table: TableId, view: ViewId | None, fields: Sequence[Field], odd: TakeOdd | None = None
+    ) -> tuple[Record, ...]:
+        """
+        Every record of the table, or of the view; each with exactly these fields' cells. Complete, or it raises.
+
+        Args:
+            odd: told each record that cannot be read; without it, one such record fails the listing.
+        """
 
     def fetch_each(
-        self, table: TableId, view: ViewId | None, fields: Sequence[Field], take: Callable[[Record], T]
+        self,
+        table: TableId,
+        view: ViewId | None,
+        fields: Sequence[Field],
+        take: Callable[[Record], T],
+        odd: TakeOdd | None = None,
     ) -> Mapping[RecordId, T]:
         """The same listing, of which only what `take` makes of each record is kept: a large table's records fill the memory."""
 
     def fetch_records(
-        self, table: TableId, view: ViewId | None, fields: Sequence[Field], ids: Sequence[RecordId]
+        self,
+        table: TableId,
+        view: ViewId | None,
+        fields: Sequence[Field],
+        ids: Sequence[RecordId],
+        odd: TakeOdd | None = None,
     ) -> Mapping[RecordId, Record]:
-        """These records as they are now, `in_view` told by the view itself. One that is in neither has no key."""
+        """These records as they are now, `in_view` told by the view itself. One that is in neither has no key, nor has an odd one."""
 
     def fetch_is_gone(self, table: TableId, record: RecordId) -> bool:
         """Ask for one record directly: True only for the service's own 404 on that record."""
@@ -249,7 +286,7 @@ class ChangeLog(Protocol):
         """One repository by slug or UUID. Raises Gone when missing or invisible."""
 
     def fetch_pull_requests(
-        self, repository: Repository, since: datetime | None, *, source: str = ""
+        self, repository: Repository, since: datetime | None, *, source: str = "", odd: TakeOdd | None = None
     ) -> tuple[PullRequest, ...]:
         """
         All pull requests in all states, with participants and reviewers.
@@ -257,13 +294,16 @@ class ChangeLog(Protocol):
         Args:
             since: only those updated at or after it.
             source: only those from this source branch.
+            odd: told each one that cannot be read; without it, one such pull request fails the listing.
         """
 
     def fetch_pull_request(self, repository: Repository, number: int) -> PullRequest:
         """One pull request."""
 
-    def fetch_branches(self, repository: Repository, *, holding: str = "") -> tuple[Branch, ...]:
-        """All branches, or those whose name holds this text; `ahead` and `commit_records` are left open."""
+    def fetch_branches(
+        self, repository: Repository, *, holding: str = "", odd: TakeOdd | None = None
+    ) -> tuple[Branch, ...]:
+        """All branches, or those whose name holds this text; `ahead` and `commit_records` are left open. `odd` as above."""
 
     def fetch_branch(self, repository: Repository, name: str) -> Branch | None:
         """One branch; None when the repository answers and the branch is not there."""

@@ -82,23 +82,41 @@ class AirtableSide:
 
     # ------------------------------------------------------------------------------------------------------ records
 
-    def fetch_listing(self, table: TableId, view: ViewId | None, fields: Sequence[Field]) -> tuple[Record, ...]:
+    def fetch_listing(
+        self, table: TableId, view: ViewId | None, fields: Sequence[Field], odd: ports.TakeOdd | None = None
+    ) -> tuple[Record, ...]:
         """Every record of the table, or of the view; one that moved between pages while they were read stands once (AT09)."""
-        return tuple(self.fetch_each(table, view, fields, lambda record: record).values())
+        return tuple(self.fetch_each(table, view, fields, lambda record: record, odd).values())
 
     def fetch_each(
-        self, table: TableId, view: ViewId | None, fields: Sequence[Field], take: Callable[[Record], T]
+        self,
+        table: TableId,
+        view: ViewId | None,
+        fields: Sequence[Field],
+        take: Callable[[Record], T],
+        odd: ports.TakeOdd | None = None,
     ) -> Mapping[RecordId, T]:
         """Likewise, of which only what `take` makes of each record is kept. `take` may see a record twice."""
 
-        def read(raw: Any) -> tuple[RecordId, T]:
-            record = translate.parse_record(raw, fields)
-            return record.id, take(record)
+        unread: dict[RecordId, str] = {}
 
-        return dict(self._client.records(read, table, fields=_ids(fields), view=view))
+        def read(raw: Any) -> tuple[RecordId, T] | None:
+            record = _record(raw, fields, None if odd is None else unread)
+            return None if record is None else (record.id, take(record))
+
+        found = dict(
+            one for one in self._client.records(read, table, fields=_ids(fields), view=view) if one is not None
+        )
+        _tell_odd(unread, found, odd)
+        return found
 
     def fetch_records(
-        self, table: TableId, view: ViewId | None, fields: Sequence[Field], ids: Sequence[RecordId]
+        self,
+        table: TableId,
+        view: ViewId | None,
+        fields: Sequence[Field],
+        ids: Sequence[RecordId],
+        odd: ports.TakeOdd | None = None,
     ) -> Mapping[RecordId, Record]:
         """
         These records, a hundred to a request: first in the view, which alone knows what it shows, then in the table.
@@ -107,10 +125,12 @@ class AirtableSide:
             Rejected: the view is gone or hidden (`VIEW_ID_NOT_FOUND`, `VIEW_NAME_NOT_FOUND`): nothing is known (SD07).
         """
         wanted = tuple(dict.fromkeys(ids))
-        found = self._fetch_some(table, view, fields, wanted, in_view=True)
+        unread: dict[RecordId, str] | None = None if odd is None else {}
+        found = self._fetch_some(table, view, fields, wanted, unread, in_view=True)
         if view is not None:
-            outside = tuple(record for record in wanted if record not in found)
-            found |= self._fetch_some(table, None, fields, outside, in_view=False)
+            outside = tuple(record for record in wanted if record not in found and record not in (unread or ()))
+            found |= self._fetch_some(table, None, fields, outside, unread, in_view=False)
+        _tell_odd(unread or {}, found, odd)
         return found
 
     def _fetch_some(
@@ -119,6 +139,7 @@ class AirtableSide:
         view: ViewId | None,
         fields: Sequence[Field],
         ids: Sequence[RecordId],
+        unread: dict[RecordId, str] | None,
         *,
         in_view: bool,
     ) -> dict[RecordId, Record]:
@@ -127,13 +148,13 @@ class AirtableSide:
             chunk = ids[start : start + client.PAGE_RECORDS]
             asked = frozenset(chunk)
             for record in self._client.records(
-                lambda raw: translate.parse_record(raw, fields, in_view=in_view),
+                lambda raw: _record(raw, fields, unread, in_view=in_view),
                 table,
                 fields=_ids(fields),
                 view=view,
                 only=chunk,
             ):
-                if record.id in asked:
+                if record is not None and record.id in asked:
                     found[record.id] = record
         return found
 
@@ -218,6 +239,32 @@ class AirtableSide:
         except errors.Gone:
             # Gone already is what was wanted.
             return
+
+
+def _record(
+    raw: Any, fields: Sequence[Field], unread: dict[RecordId, str] | None, *, in_view: bool = True
+) -> Record | None:
+    """
+    A record; None when it is odd, which `unread` then holds.
+
+    Raises:
+        ShapeError: also when nothing but the whole listing can be blamed: without an id nobody knows whose it is.
+    """
+    try:
+        return translate.parse_record(raw, fields, in_view=in_view)
+    except shape.ShapeError as error:
+        id = raw.get("id") if isinstance(raw, dict) else None
+        if unread is None or not isinstance(id, str) or not shape.is_id(id, "rec"):
+            raise
+        unread[RecordId(id)] = str(error)
+        return None
+
+
+def _tell_odd(unread: Mapping[RecordId, str], found: Mapping[RecordId, Any], odd: ports.TakeOdd | None) -> None:
+    # One that stood on two pages may have been read on the other (AT09).
+    for record, reason in sorted(unread.items()):
+        if odd is not None and record not in found:
+            odd(ports.Odd(name=record, reason=reason))
 
 
 def _ids(fields: Sequence[Field]) -> tuple[FieldId, ...]:

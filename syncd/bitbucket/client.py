@@ -127,7 +127,13 @@ class Client:
     # ------------------------------------------------------------------------------------------------- pull requests
 
     def pull_requests(
-        self, home: RepositoryId, *, since: datetime | None, source: str, states: frozenset[str]
+        self,
+        home: RepositoryId,
+        *,
+        since: datetime | None,
+        source: str,
+        states: frozenset[str],
+        odd: ports.TakeOdd | None = None,
     ) -> list[PullRequest]:
         """
         `GET /pullrequests` in these states, with the people that list items leave out (reference/bitbucket.md 7.1).
@@ -148,7 +154,10 @@ class Client:
         if conditions:
             params["q"] = " AND ".join(conditions)
         return self._all(
-            self._in_repository(home, "pullrequests"), lambda one: translate.pull_request(one, home), params
+            self._in_repository(home, "pullrequests"),
+            lambda one: translate.pull_request(one, home),
+            params,
+            _apart(odd, _odd_pull_request),
         )
 
     def pull_request(self, home: RepositoryId, number: int) -> PullRequest:
@@ -187,12 +196,13 @@ class Client:
 
     # ------------------------------------------------------------------------------------- branches, commits, builds
 
-    def branches(self, home: RepositoryId, *, holding: str) -> list[Branch]:
+    def branches(self, home: RepositoryId, *, holding: str, odd: ports.TakeOdd | None = None) -> list[Branch]:
         """`GET /refs/branches` by name, or those whose name contains a text, in any case (reference/bitbucket.md 7.2)."""
         params: dict[str, str | int] = {"sort": "name", "pagelen": PER_PAGE}
         if holding:
             params["q"] = f"name ~ {_quoted(holding)}"
-        return self._all(self._in_repository(home, "refs", "branches"), lambda one: translate.branch(one, home), params)
+        path = self._in_repository(home, "refs", "branches")
+        return self._all(path, lambda one: translate.branch(one, home), params, _apart(odd, _odd_branch))
 
     def branch(self, home: RepositoryId, name: str) -> Branch:
         """`GET /refs/branches/{name}`; the name is one segment."""
@@ -262,15 +272,22 @@ class Client:
     def _change(self, method: str, path: str, body: shape.Json, read: Callable[[Any], _T]) -> _T:
         return self._parsed(method, path, self._send(method, path, body=body), read)
 
-    def _all(self, path: str, read: Callable[[Any], _T], params: _Params) -> list[_T]:
-        return [one for page, _ in self._pages(path, read, params) for one in page]
+    def _all(self, path: str, read: Callable[[Any], _T], params: _Params, apart: "_Apart | None" = None) -> list[_T]:
+        return [one for page, _ in self._pages(path, read, params, apart) for one in page]
 
     def _first_commits(self, path: str, home: RepositoryId, params: _Params) -> ports.HeadCommits:
         found, more = next(self._pages(path, lambda one: translate.commit(one, home), params))
         return ports.HeadCommits(commits=tuple(found), whole=not more)
 
-    def _pages(self, path: str, read: Callable[[Any], _T], params: _Params) -> Iterator[tuple[list[_T], bool]]:
-        """Each page and whether another follows. The end is a missing `next`, nothing else (BB07, BB08)."""
+    def _pages(
+        self, path: str, read: Callable[[Any], _T], params: _Params, apart: "_Apart | None" = None
+    ) -> Iterator[tuple[list[_T], bool]]:
+        """
+        Each page and whether another follows. The end is a missing `next`, nothing else (BB07, BB08).
+
+        Args:
+            apart: may set a value apart that cannot be read; without it, or when it does not, the listing fails.
+        """
         following: str | None = None
         seen: set[str] = set()
         for _ in range(PAGES_MAX):
@@ -278,7 +295,13 @@ class Client:
                 self._send("GET", path, params=params) if following is None else self._send("GET", path, link=following)
             )
             values, following = self._parsed("GET", path, answer, translate.page)
-            items = [self._translated("GET", path, value, read) for value in values]
+            items = []
+            for value in values:
+                try:
+                    items.append(read(value))
+                except shape.Malformed as problem:
+                    if apart is None or not apart(value, str(problem)):
+                        _unreadable("GET", path, str(problem), problem.code, cause=problem)
             yield items, following is not None
             if following is None:
                 return
@@ -342,6 +365,52 @@ class Client:
             return read(loaded)
         except shape.Malformed as problem:
             _unreadable(method, path, str(problem), problem.code, cause=problem)
+
+
+# Takes a value of a list that cannot be read, and why; whether it could be named and set apart.
+_Apart = Callable[[shape.Json, str], bool]
+
+
+def _apart(odd: ports.TakeOdd | None, name: Callable[[shape.Json, str], ports.Odd | None]) -> _Apart | None:
+    if odd is None:
+        return None
+
+    def take(value: shape.Json, reason: str) -> bool:
+        found = name(value, reason)
+        if found is not None:
+            odd(found)
+        return found is not None
+
+    return take
+
+
+def _odd_pull_request(value: shape.Json, reason: str) -> ports.Odd | None:
+    """By its number; None when even that cannot be read: then only the whole list can be blamed."""
+    try:
+        number = shape.number(value, "id")
+    except shape.Malformed:
+        return None
+    return ports.Odd(
+        name=str(number),
+        reason=reason,
+        source_branch=_text(value, "source", "branch", "name"),
+        title=_text(value, "title"),
+    )
+
+
+def _odd_branch(value: shape.Json, reason: str) -> ports.Odd | None:
+    name = _text(value, "name")
+    return ports.Odd(name=name, reason=reason) if name else None
+
+
+def _text(value: Any, *path: str) -> str:
+    """A text under some keys, "" for whatever is none."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    try:
+        return shape.text({"text": value}, "text")
+    except shape.Malformed:
+        return ""
 
 
 def _refuse(name: str) -> NoReturn:

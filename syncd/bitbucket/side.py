@@ -104,7 +104,7 @@ class BitbucketSide:
     # ---------------------------------------------------------------------------------------------------------- read
 
     def fetch_pull_requests(
-        self, repository: Repository, since: datetime | None, *, source: str = ""
+        self, repository: Repository, since: datetime | None, *, source: str = "", odd: ports.TakeOdd | None = None
     ) -> tuple[PullRequest, ...]:
         """
         All pull requests in all states, newest first, with participants and reviewers.
@@ -112,21 +112,24 @@ class BitbucketSide:
         Args:
             since: only those updated at or after it; the caller overlaps and deduplicates (reference/bitbucket.md 7.1).
             source: only those from this source branch.
+            odd: told each one that cannot be read; without it, one such pull request fails the listing.
         """
-        listed = self._listed(repository, since, source)
+        listed = self._listed(repository, since, source, odd)
         # Numbered pages shift while objects are made (8.1): one may be seen twice, the later sight counts.
         found = {one.key: one for one in listed if not source or one.source_branch == source}
         return tuple(sorted(found.values(), key=lambda one: -one.key.number))
 
-    def _listed(self, repository: Repository, since: datetime | None, source: str) -> list[PullRequest]:
+    def _listed(
+        self, repository: Repository, since: datetime | None, source: str, odd: ports.TakeOdd | None
+    ) -> list[PullRequest]:
         try:
-            return self._client.pull_requests(repository.id, since=since, source=source, states=self._states)
+            return self._client.pull_requests(repository.id, since=since, source=source, states=self._states, odd=odd)
         except errors.Rejected:
             if translate.QUEUED not in self._states:
                 raise
         # A queued pull request must not fall out of the list, but the parameter's documentation names four states only
         # (reference/bitbucket.md 6.3, 11): where the fifth is refused there is no such state to miss.
-        listed = self._client.pull_requests(repository.id, since=since, source=source, states=translate.STATES)
+        listed = self._client.pull_requests(repository.id, since=since, source=source, states=translate.STATES, odd=odd)
         self._states = translate.STATES
         return listed
 
@@ -134,9 +137,11 @@ class BitbucketSide:
         """One pull request."""
         return self._client.pull_request(repository.id, number)
 
-    def fetch_branches(self, repository: Repository, *, holding: str = "") -> tuple[Branch, ...]:
+    def fetch_branches(
+        self, repository: Repository, *, holding: str = "", odd: ports.TakeOdd | None = None
+    ) -> tuple[Branch, ...]:
         """All branches by name, or those whose name holds this text in any case; `ahead` and `commit_records` are left open."""
-        listed = self._client.branches(repository.id, holding=holding)
+        listed = self._client.branches(repository.id, holding=holding, odd=odd)
         found = {one.name: one for one in listed if holding.lower() in one.name.lower()}
         return tuple(found[name] for name in sorted(found))
 

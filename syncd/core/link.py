@@ -79,6 +79,12 @@ def evidence(pull_request: PullRequest, rules: SyncRules) -> Mapping[RecordId, s
     return found
 
 
+def hinted(source_branch: str, title: str, rules: SyncRules) -> frozenset[RecordId]:
+    """Whose a pull request may be of which no more than these can be read; also a fork's, of which nobody knows it."""
+    titled = _titled(title, rules)
+    return frozenset((*record_ids(source_branch), *(() if titled is None else (titled,))))
+
+
 def is_fork(pull_request: PullRequest) -> bool:
     """Whether its source is another repository, or one that is gone."""
     return pull_request.source_repository != pull_request.key.repository

@@ -32,6 +32,7 @@ class Collected:
         seen: for each record the fingerprint of what its plan is made from on the Airtable side.
         unsure: why it cannot be told whether a record is in scope; it counts as out of it, and waits.
         faults: records that tripped a fault of our own, and what it was; they have no situation.
+        unread: records that are there and cannot be read, and why; they have no situation either.
     """
 
     situations: tuple[Situation, ...]
@@ -39,6 +40,7 @@ class Collected:
     seen: Mapping[RecordId, str] = field(default_factory=dict)
     unsure: Mapping[RecordId, str] = field(default_factory=dict)
     faults: Mapping[RecordId, str] = field(default_factory=dict)
+    unread: Mapping[RecordId, str] = field(default_factory=dict)
 
 
 def joined(parts: Sequence[Collected]) -> Collected:
@@ -51,6 +53,7 @@ def joined(parts: Sequence[Collected]) -> Collected:
         seen={record: seen for part in parts for record, seen in part.seen.items()},
         unsure={record: why for part in parts for record, why in part.unsure.items()},
         faults={record: why for part in parts for record, why in part.faults.items()},
+        unread={record: why for part in parts for record, why in part.unread.items()},
     )
 
 
@@ -81,7 +84,8 @@ def collect(context: Context, ids: Sequence[RecordId], now: datetime, *, again: 
     Raises:
         ServiceError: Airtable could not be read; no record was believed missing.
     """
-    records = _fetch(context, ids)
+    unread: dict[RecordId, str] = {}
+    records = _fetch(context, ids, unread)
     present = sorted(records)
     views = {view.repository.id: view for view in context.store.load_repositories(context.repository_ids)}
     unknown = work.incomplete(context, views)
@@ -102,7 +106,12 @@ def collect(context: Context, ids: Sequence[RecordId], now: datetime, *, again: 
         lambda some: _situations(context, {id: records[id] for id in some}, unknown, accepted, now, again=again),
         trip,
     )
-    return replace(joined(parts), missing=tuple(sorted(set(ids) - records.keys())), faults=dict(sorted(faults.items())))
+    return replace(
+        joined(parts),
+        missing=tuple(sorted(set(ids) - records.keys() - unread.keys())),
+        faults=dict(sorted(faults.items())),
+        unread=dict(sorted(unread.items())),
+    )
 
 
 def _situations(
@@ -178,19 +187,26 @@ def _cause(context: Context, record: Record, own: ports.LinkedWork | Work) -> st
     return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
-def _fetch(context: Context, ids: Sequence[RecordId]) -> Mapping[RecordId, Record]:
+def _fetch(context: Context, ids: Sequence[RecordId], unread: dict[RecordId, str]) -> Mapping[RecordId, Record]:
     sync = context.sync
+    asked = frozenset(ids)
+
+    def odd(one: ports.Odd) -> None:
+        if one.name in asked:
+            unread[RecordId(one.name)] = f"Airtable's answer for this record cannot be read: {one.reason}"
+
     if len(ids) > BY_ID_MAX:
         listed = {
-            record.id: record for record in context.catalogue.fetch_listing(sync.table, sync.view, context.fields())
+            record.id: record
+            for record in context.catalogue.fetch_listing(sync.table, sync.view, context.fields(), odd)
         }
         found = {id: listed[id] for id in ids if id in listed}
-        rest = [id for id in ids if id not in listed]
+        rest = [id for id in ids if id not in listed and id not in unread]
     else:
         found, rest = {}, list(ids)
     for start in range(0, len(rest), 100):
         found.update(
-            context.catalogue.fetch_records(sync.table, sync.view, context.fields(), rest[start : start + 100])
+            context.catalogue.fetch_records(sync.table, sync.view, context.fields(), rest[start : start + 100], odd)
         )
     return found
 

@@ -187,8 +187,10 @@ class Control:
 
     def _listed(self, context: Context) -> tuple[list[RecordId], dict[RecordId, str]]:
         sync = context.sync
-        listed = context.catalogue.fetch_listing(sync.table, sync.view, context.fields())
-        names = {}
+        names: dict[RecordId, str] = {}
+        listed = context.catalogue.fetch_listing(
+            sync.table, sync.view, context.fields(), lambda one: names.update({RecordId(one.name): ""})
+        )
         for record in listed:
             cell = record.cells.get(sync.primary)
             plain = None if cell is None or isinstance(cell, value.Unknown) else value.plain(cell)

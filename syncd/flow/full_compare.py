@@ -150,14 +150,20 @@ def compare_table(context: Context, now: datetime) -> tuple[int, int]:
     sync, store = context.sync, context.store
     seen = partial(_seen, context)
     # Only fingerprints are kept: the records of a large table would fill the memory.
-    listed = dict(context.catalogue.fetch_each(sync.table, sync.view, context.fields(), seen))
+    listed: dict[RecordId, str] = {}
+
+    def odd(one: ports.Odd) -> None:
+        # It is there, and not as any plan left it.
+        listed[RecordId(one.name)] = f"? {one.reason}"
+
+    listed |= context.catalogue.fetch_each(sync.table, sync.view, context.fields(), seen, odd)
     known = store.load_known(context.name)
     missing = sorted(known.keys() - listed.keys())
     if missing and sync.view is not None:
         # Out of the view is not gone: ask for them without it.
         for start in range(0, len(missing), 100):
             chunk = missing[start : start + 100]
-            found = context.catalogue.fetch_records(sync.table, sync.view, context.fields(), chunk)
+            found = context.catalogue.fetch_records(sync.table, sync.view, context.fields(), chunk, odd)
             listed.update((id, seen(record)) for id, record in found.items())
         missing = [record for record in missing if record not in listed]
     store.save_absent(context.name, missing, sorted(id for id, row in known.items() if row.absent and id in listed))

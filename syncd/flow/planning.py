@@ -78,6 +78,7 @@ def _joined(context: Context, parts: Sequence[Planned], now: datetime) -> Planne
 def _make(context: Context, ids: Sequence[RecordId], now: datetime, *, again: bool) -> Planned:
     collected = collect.collect(context, ids, now, again=again)
     undecided = {record: _failed(record, why) for record, why in collected.faults.items()}
+    undecided |= {record: _unread(record, why) for record, why in collected.unread.items()}
 
     def decide(situations: Sequence[Situation]) -> tuple[RecordPlan, ...]:
         planned = plan.plan(situations, context.sync, context.rules.spec_hash, now)
@@ -99,7 +100,7 @@ def _make(context: Context, ids: Sequence[RecordId], now: datetime, *, again: bo
         except errors.ServiceError as error:
             # One odd log, or everything? Only a service that answers makes it this record's own trouble (I22).
             context.changelog.fetch_repository(context.repository_ids[0])
-            undecided[one.record] = _unread(one, error.message)
+            undecided[one.record] = replace(_unread(one.record, error.message), linked=one.linked)
         else:
             found[found.index(one)] = decided
     records = [_unsure(one, collected.unsure) for one in found if one.record not in undecided]
@@ -123,9 +124,9 @@ def _failed(record: RecordId, why: str) -> RecordPlan:
     return RecordPlan(record=record, state=RecordState.ERROR, note=why, pending=(why,))
 
 
-def _unread(planned: RecordPlan, reason: str) -> RecordPlan:
-    """Which edit is newer could not be read: that is no conflict yet, and nothing of the record is decided."""
-    return RecordPlan(record=planned.record, state=RecordState.PENDING, pending=(reason,), linked=planned.linked)
+def _unread(record: RecordId, reason: str) -> RecordPlan:
+    """Something of it could not be read: that is no absence and no conflict, and nothing of the record is decided."""
+    return RecordPlan(record=record, state=RecordState.PENDING, note=reason, pending=(reason,))
 
 
 def _of_newest(context: Context, planned: Sequence[RecordPlan]) -> list[RecordPlan]:

@@ -4,9 +4,10 @@ Read what may have changed in Bitbucket into the mirror, and name the records wh
 Every value comes from a read over REST; a repository that cannot be read makes its lists unknown, never empty.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from syncd import errors, log, ports
 from syncd.core import link, retry
@@ -19,6 +20,9 @@ from syncd.model.work import Branch, Build, Commit, Deployment, List, PullReques
 from syncd.spec.rules import SyncRules
 
 _log = log.logger("flow.work")
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # A page of fifty replaces single reads from here on (DESIGN "Fewest calls").
 SINGLE_READS_MAX = 5
@@ -222,12 +226,14 @@ def _listed(
         return {}
     since = min(mark.since for mark in marks) - OVERLAP
     try:
-        return {one.key.number: one for one in context.changelog.fetch_pull_requests(repository, since)}
+        # One that cannot be read there is asked for singly.
+        listed = context.changelog.fetch_pull_requests(repository, since, odd=lambda _: None)
     except errors.Throttled:
         raise
     except errors.ServiceError:
-        # One odd object spoils the whole list: asked for singly, it spoils only itself.
+        # What spoils the whole list may spoil nothing when each is asked for by itself.
         return {}
+    return {one.key.number: one for one in listed}
 
 
 def _put_off(
@@ -296,18 +302,25 @@ def read_repository(
     since = None if view.listed_at is None else _listed_until(context, current)
     reading = Reading(context, current, new_since=now - RECENT if view.listed_at is None else None)
     try:
-        reading.pull_requests(context.changelog.fetch_pull_requests(current, since))
+        odd: list[ports.Odd] = []
+        reading.pull_requests(context.changelog.fetch_pull_requests(current, since, odd=odd.append), apart=True)
+        reading.odd_pull_requests(odd)
         newest = max((one.updated_on for one in reading.read), default=None)
-        listed = context.changelog.fetch_branches(current)
+        odd = []
+        listed = context.changelog.fetch_branches(current, odd=odd.append)
         reading.branches([(branch.name, branch) for branch in listed], complete=True)
+        reading.odd_branches(odd)
         if thorough:
             reading.evidence_again()
-            reading.tasks_of_open(now)
+            reading.tasks_of_open()
             reading.builds_of_open()
         reading.deployments(again=thorough)
     except errors.Throttled:
+        reading.mark_odd(now)
         reading.save(now, ())
         raise
+    # First: an object that no listing shows again is never forgotten.
+    reading.mark_odd(now)
     changed = reading.save(now, _answered(marks, reading), listed_at=now)
     if newest is not None:
         context.store.save_text(_until_key(current), newest.isoformat())
@@ -321,7 +334,7 @@ def _answered(marks: Sequence[ports.DirtyWorkMark], reading: "Reading") -> list[
     return [
         mark
         for mark in marks
-        if mark.work.dirt in (Dirt.REPOSITORY, Dirt.BRANCH)
+        if (mark.work.dirt in (Dirt.REPOSITORY, Dirt.BRANCH) and mark.work not in reading.odd)
         or (mark.work.dirt is Dirt.PULL_REQUEST and mark.work.name in listed and mark not in stale)
     ]
 
@@ -366,12 +379,72 @@ class Reading:
         self._commits: dict[str, tuple[Commit, ...]] = {}
         self._builds: dict[str, tuple[Build, ...]] = {}
         self._deployments: list[Deployment] = []
+        self.odd: dict[DirtyWork, str] = {}
+        self._answers = False
         self._links: dict[SyncName, dict[str, tuple[RecordId, ...]]] = {sync.name: {} for sync in self._syncs}
 
-    def pull_requests(self, read: Iterable[PullRequest]) -> None:
-        """Take pull requests, with the commits of heads that moved, builds of theirs, and the merge time, asked once."""
+    def pull_requests(self, read: Iterable[PullRequest], *, apart: bool = False) -> None:
+        """
+        Take pull requests, with the commits of heads that moved, builds of theirs, and the merge time, asked once.
+
+        Args:
+            apart: one of which something cannot be read is set apart; without it, it fails the read.
+        """
         for pull_request in read:
-            self.read.append(self._completed(pull_request))
+            if not apart:
+                self.read.append(self._completed(pull_request))
+            elif done := self._or_apart(Dirt.PULL_REQUEST, str(pull_request.key.number), self._completed, pull_request):
+                self.read.append(done)
+
+    def _or_apart(self, dirt: Dirt, name: str, take: Callable[[T], R], read: T) -> R | None:
+        """What `take` makes of an object of a listing; None when it cannot: then it alone is unknown (I22)."""
+        try:
+            return take(read)
+        except errors.Throttled:
+            raise
+        except errors.ServiceError as error:
+            if not self._answers:
+                # The object, or everything? Only a repository that answers makes it the object's own trouble.
+                self._context.changelog.fetch_repository(self._repository.id)
+                self._answers = True
+            self._set_apart(dirt, name, error.message)
+        except errors.SyncdError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one object must not stop the others (I22)
+            _log.error(
+                "work.failed", repository=self._repository.slug, kind=type(error).__name__, trace=fault.trace(error)
+            )
+            self._set_apart(dirt, name, fault.told(error))
+        return None
+
+    def _set_apart(self, dirt: Dirt, name: str, reason: str) -> None:
+        self.odd[DirtyWork(repository=self._repository.id, dirt=dirt, name=name)] = reason
+
+    def odd_pull_requests(self, odd: Iterable[ports.Odd]) -> None:
+        """Set apart what a listing showed and nobody can read, and say whose it may be: those records' work is unknown."""
+        for one in odd:
+            self._set_apart(Dirt.PULL_REQUEST, one.name, one.reason)
+            known = self._known.get(int(one.name))
+            for sync in self._syncs:
+                records = link.hinted(one.source_branch, one.title, sync)
+                if known is not None:
+                    records |= link.evidence(known, sync).keys()
+                self._links[sync.name][f"pr:{one.name}"] = tuple(sorted(records))
+
+    def odd_branches(self, odd: Iterable[ports.Odd]) -> None:
+        """Likewise; one that is known stays as it is, because it is there."""
+        for one in odd:
+            self._set_apart(Dirt.BRANCH, one.name, one.reason)
+            if one.name in self._known_branches:
+                self._branches.append(self._known_branches[one.name])
+            for sync in self._syncs:
+                self._links[sync.name][f"branch:{one.name}"] = tuple(sorted(link.record_ids(one.name)))
+
+    def mark_odd(self, now: datetime) -> None:
+        """Let everything odd be read by itself, and given up by itself; what waits for that already is left alone."""
+        waiting = {mark.work for mark in self._context.store.load_dirty_work(self._repository.id)}
+        fresh = [(work, None) for work in self.odd if work not in waiting]
+        self._context.store.mark_work(fresh, now, now)
 
     def _completed(self, read: PullRequest) -> PullRequest:
         known = self._known.get(read.key.number)
@@ -455,33 +528,34 @@ class Reading:
         if not complete:
             named = {name for name, _ in read}
             read = [*((name, one) for name, one in overtaken.items() if name not in named), *read]
+
+        def take(branch: Branch) -> Branch:
+            return self._headed(branch, again=again or branch.name in overtaken)
+
         for name, branch in read:
             if branch is None:
                 self._gone.append(name)
                 continue
-            known = self._known_branches.get(name)
-            if name == self._repository.main_branch:
-                done = replace(branch, ahead=False)
-            elif (
-                known is not None
-                and known.target_commit == branch.target_commit
-                and not again
-                and name not in overtaken
-                and known.ahead is not None
-            ):
-                done = replace(branch, ahead=known.ahead, commit_records=known.commit_records)
-            elif not again and not self._asks(branch, known):
-                done = branch
-            else:
-                head = self._context.changelog.fetch_head(
-                    self._repository, branch.target_commit, self._repository.main_branch
-                )
-                self._commits[f"branch:{name}"] = head.commits
-                done = replace(branch, ahead=bool(head.commits), commit_records=_records_in(head.commits))
+            done = self._or_apart(Dirt.BRANCH, name, take, branch) if complete else take(branch)
+            # It is there; what it is ahead of is not known.
+            done = done or replace(self._known_branches.get(name, branch), ahead=None)
             self._branches.append(done)
             for sync in self._syncs:
                 self._links[sync.name][f"branch:{name}"] = link.of_branch(done)
         self._complete = self._complete or complete
+
+    def _headed(self, branch: Branch, *, again: bool) -> Branch:
+        """The branch with what its head has that the main branch lacks, asked only where that may be another than before."""
+        known = self._known_branches.get(branch.name)
+        if branch.name == self._repository.main_branch:
+            return replace(branch, ahead=False)
+        if known is not None and known.target_commit == branch.target_commit and not again and known.ahead is not None:
+            return replace(branch, ahead=known.ahead, commit_records=known.commit_records)
+        if not again and not self._asks(branch, known):
+            return branch
+        head = self._context.changelog.fetch_head(self._repository, branch.target_commit, self._repository.main_branch)
+        self._commits[f"branch:{branch.name}"] = head.commits
+        return replace(branch, ahead=bool(head.commits), commit_records=_records_in(head.commits))
 
     def _overtaken(self, read: Mapping[str, Branch | None]) -> Mapping[str, Branch]:
         """The linked branches that were ahead of where the main branch was before this read."""
@@ -502,7 +576,7 @@ class Reading:
             if self._wanted.builds and any(commit.startswith(head) for head in heads):
                 self._read_builds(commit)
 
-    def tasks_of_open(self, now: datetime) -> None:
+    def tasks_of_open(self) -> None:
         """Take every open linked pull request that no list showed: a task that is resolved need not move its update time."""
         if not self._wanted.open_tasks:
             return
@@ -510,14 +584,10 @@ class Reading:
         for number, one in self._known.items():
             if number in read or one.state != "OPEN" or not self._belongs(one):
                 continue
-            try:
-                self.pull_requests([self._context.changelog.fetch_pull_request(self._repository, number)])
-            except errors.Throttled:
-                raise
-            except errors.ServiceError:
-                # One odd object must not end the whole read: its mark is tried again, and given up, by itself (I22).
-                dirty = DirtyWork(repository=self._repository.id, dirt=Dirt.PULL_REQUEST, name=str(number))
-                self._context.store.mark_work([(dirty, None)], now, now)
+            self._or_apart(Dirt.PULL_REQUEST, str(number), self._read_task, number)
+
+    def _read_task(self, number: int) -> None:
+        self.pull_requests([self._context.changelog.fetch_pull_request(self._repository, number)])
 
     def builds_of_open(self) -> None:
         """Take the builds of every open linked head: nothing else repairs a lost build event."""
@@ -530,7 +600,7 @@ class Reading:
                 and one.source_commit not in self._builds
                 and self._belongs(one)
             ):
-                self._read_builds(one.source_commit)
+                self._or_apart(Dirt.COMMIT, one.source_commit, self._read_builds, one.source_commit)
 
     def _read_builds(self, commit: str) -> None:
         self._builds[commit] = self._context.changelog.fetch_builds(self._repository, commit)

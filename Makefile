@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-slow check lint types floors format lock lock-check simulate simulate-long bench clean
+.PHONY: help setup demo test test-slow check lint types floors format lock lock-check simulate simulate-long kill-loop bench clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,10 @@ simulate: $(STAMP) ## the whole daemon against faults on virtual time, a minute 
 simulate-long: $(STAMP) ## the same for an hour, every crash point of some scenarios, and the planted bugs
 	$(BIN)/python -m tests.simulation.long --cpu-seconds 3600 --exhaustive $(ARGS)
 	$(BIN)/python -m tests.simulation.planted
+
+CYCLES ?= 300
+kill-loop: $(STAMP) ## kill -9 the real process in every situation; CYCLES=300, ARGS="--seed 7"
+	$(BIN)/python -m tests.end_to_end.cycles --cycles $(CYCLES) $(ARGS)
 
 bench: $(STAMP)  ## the figures, as ratios against their limits
 	$(BIN)/python -m bench $(ARGS)

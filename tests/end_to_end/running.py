@@ -46,6 +46,7 @@ class Witness:
         self.log: list[LogEntry] = inner.log
         self.sent: list[Sent] = []
         self.under_way = 0
+        self.in_hand = 0
         self.slowness: Callable[[], tuple[float, float]] | None = None
 
     def handle(self, request: Request, now: datetime) -> Response:
@@ -53,9 +54,13 @@ class Witness:
         if self.slowness is None or request.method not in CHANGING:
             return self.inner.handle(request, now)
         before, after = self.slowness()
-        Event().wait(before)
-        answer = self.inner.handle(request, now)
-        Event().wait(after)
+        self.in_hand += not request.path.endswith("/listRecords")
+        try:
+            Event().wait(before)
+            answer = self.inner.handle(request, now)
+            Event().wait(after)
+        finally:
+            self.in_hand -= not request.path.endswith("/listRecords")
         return answer
 
     def due(self, now: datetime) -> tuple[Delivery, ...]:

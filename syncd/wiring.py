@@ -6,6 +6,7 @@ The one place where concrete classes meet: the only one that builds a client, op
 
 import contextlib
 import hashlib
+import json
 import os
 import threading
 import time
@@ -188,9 +189,9 @@ class House:
             for one in (one for source in bitbucket.sources for one in source.secrets):
                 self.secret(spec, one)
         remembered = self.store.load_text(PINS)
-        pins = dict(line.split("\t", 1) for line in remembered.splitlines()) if remembered else {}
+        pins = json.loads(remembered) if remembered else {}
         resolved = self.outside.resolve_names(spec, tables, repositories, self._settings.state_path, pins)
-        self.store.save_text(PINS, "\n".join(f"{name}\t{id}" for name, id in sorted(resolved.pins.items())))
+        self.store.save_text(PINS, json.dumps(dict(sorted(resolved.pins.items()))))
         for sync in resolved.rules.syncs.values():
             for repository in sync.repositories:
                 self.store.save_repository(repository)
@@ -200,8 +201,9 @@ class House:
         _log.info("spec.loaded", spec_hash=resolved.rules.spec_hash, syncs=len(resolved.rules.syncs))
         return resolved.rules
 
-    def _quiet(self) -> Any:
-        return min((sync.quiet for sync in self.rules.syncs.values()), default=None)
+    def _quiet(self) -> timedelta:
+        # Without any sync, while its table is gone, nothing of a delivery concerns us.
+        return min((sync.quiet for sync in self.rules.syncs.values()), default=timedelta(0))
 
     # ------------------------------------------------------------------------------------------------- clients
 

@@ -132,7 +132,9 @@ def _reasons(vital: Vital, counts: ports.QueueCounts, endpoints: Sequence[Endpoi
     if counts.oldest_dirty is not None and vital.now - counts.oldest_dirty > BACKLOG_MAX:
         minutes = int((vital.now - counts.oldest_dirty).total_seconds() // 60)
         reasons.append(f"{counts.dirty} record(s) wait, the oldest for {minutes} minutes")
+    reasons.extend(vital.rules.blocked)
     for context in vital.contexts:
+        reasons.extend(f"{context.name}: {reason}" for reason in context.sync.blocked)
         reasons.extend(_stale(context, vital))
         for view in context.store.load_repositories(context.repository_ids):
             reasons.extend(f"{context.name}: {reason}" for reason in (view.trouble, *view.parked) if reason)

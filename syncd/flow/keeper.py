@@ -16,6 +16,8 @@ from syncd.model.event import Dirt, DirtyWork, Endpoint
 from syncd.model.ids import EndpointId, RepositoryId, SyncName
 
 IDLE = timedelta(seconds=15)
+# While rules wait for something that is gone, the schema is read again this often.
+BLOCKED_AGAIN = timedelta(minutes=15)
 
 
 class Keeper:
@@ -72,6 +74,7 @@ class Keeper:
             self._keep_endpoints(context)
         self._poll_airtable()
         self._poll_bitbucket()
+        self._look_at_blocked()
         return now if more else self._next(now)
 
     def check_endpoints(self) -> None:
@@ -161,6 +164,15 @@ class Keeper:
                 dirty = [(DirtyWork(repository=id, dirt=Dirt.REPOSITORY), None) for id in context.repository_ids]
                 context.store.mark_work(dirty, now, now)
                 self.moved = True
+
+    def _look_at_blocked(self) -> None:
+        """What was gone may be back without a word: the answer that told so may itself have been wrong (AT07)."""
+        for context in self.contexts[:1]:
+            blocked = context.rules.blocked or any(sync.blocked for sync in context.rules.syncs.values())
+            now, before = context.clock.now(), self._polled_at.setdefault("blocked", context.clock.now())
+            if blocked and not timedelta(0) <= now - before < BLOCKED_AGAIN:
+                self._polled_at["blocked"] = now
+                self._reload_schema()
 
     def _due(self, what: str, context: Context, now: datetime) -> bool:
         before = self._polled_at.get(what)

@@ -23,12 +23,14 @@ class Names:
         remembered: what names meant before: "where/kind/name" → id.
         pins: what they mean now, in the same form.
         problems: everything that was not found, and (warnings) what was renamed.
+        lost: what was found at an earlier start and is not any more, by place: it blocks the rules that use it, not the start.
     """
 
     document: Document
     remembered: Mapping[str, str]
     pins: dict[str, str] = field(default_factory=dict)
     problems: list[errors.Problem] = field(default_factory=list)
+    lost: dict[locate.Path, str] = field(default_factory=dict)
 
     def find(self, where: str, kind: str, name: str, known: Sequence[tuple[str, str]], path: locate.Path) -> str | None:
         """
@@ -45,9 +47,10 @@ class Names:
             The id, or None after noting the problem.
         """
         ids = {found_id for found_id, _ in known}
-        if name in ids:
-            return name
         pin = f"{where}/{kind}/{name}"
+        if name in ids:
+            self.pins[pin] = name
+            return name
         named = [found_id for found_id, found_name in known if found_name == name]
         before = self.remembered.get(pin)
         if before in ids and before is not None:
@@ -65,10 +68,22 @@ class Names:
             self.note(path, f"an id, because {len(named)} {kind}s have this name: {', '.join(sorted(named))}")
         else:
             plural = "Repositories" if kind == "repository" else f"{kind.capitalize()}s"
-            self.note(
-                path, f'no {kind} "{name}". {nearest.listed(plural, name, [found_name for _, found_name in known])}'
-            )
+            told = f'no {kind} "{name}". {nearest.listed(plural, name, [found_name for _, found_name in known])}'
+            self.miss(pin, path, told)
         return None
+
+    def keep(self, pin: str, meaning: str) -> None:
+        """Remember that this was there, or fitted, at this start."""
+        self.pins[pin] = meaning
+
+    def miss(self, pin: str, path: locate.Path, expected: str, *, show: bool = True) -> None:
+        """Something is not there, or does not fit: drift when an earlier start had it, else a mistake of the spec."""
+        before = self.remembered.get(pin)
+        if before is None:
+            self.note(path, expected, show=show)
+            return
+        self.pins[pin] = before
+        self.lost.setdefault(path, expected)
 
     def note(self, path: locate.Path, expected: str, *, show: bool = True, warning: bool = False) -> None:
         """Add a problem at a key path."""

@@ -39,9 +39,28 @@ class Part:
     def field_of(self, name: str | None, allowed: tuple[str, ...], path: locate.Path) -> Field | None:
         """`field`, of one of these types; None too when the spec names none."""
         field = self.field(name, path) if name is not None else None
-        if field is not None and (problem := fit.kind_problem(field, allowed)):
-            self.names.note(path, problem)
+        if field is not None:
+            self.fits(field, fit.kind_problem(field, allowed), path)
         return field
+
+    def fits(self, field: Field, problem: str, path: locate.Path, *, show: bool = True, use: str = "type") -> None:
+        """Note that a field's type does not suit a place of the spec. One that suited it before was changed in Airtable."""
+        pin = f"{field.id}/{use}/{'.'.join(str(key) for key in path)}"
+        if not problem:
+            self.names.keep(pin, field.kind)
+        elif self.names.remembered.get(pin) == field.kind:
+            # The same type as when it suited: it is the spec that changed.
+            self.names.note(path, problem, show=show)
+        else:
+            self.names.miss(pin, path, problem, show=show)
+
+    def option(self, field: Field, wanted: str, path: locate.Path, *, show: bool = True) -> None:
+        """Note that a select has no such option."""
+        pin = f"{field.id}/option/{wanted}"
+        if problem := fit.options_problem(field, wanted):
+            self.names.miss(pin, path, problem, show=show)
+        else:
+            self.names.keep(pin, wanted)
 
 
 def create_in(part: Part, sources: tuple[Repository, ...]) -> rules.CreateIn | None:
@@ -70,8 +89,8 @@ def create_in(part: Part, sources: tuple[Repository, ...]) -> rules.CreateIn | N
         else:
             shown = nearest.listed("Repositories", slug, [one.slug for one in sources])
             part.names.note((*path, "map", value), f"a repository of this connection's sources. {shown}")
-        if field is not None and (problem := fit.options_problem(field, value)):
-            part.names.note((*path, "map", value), problem, show=False)
+        if field is not None:
+            part.option(field, value, (*path, "map", value), show=False)
     return rules.CreateIn(field=field.id if field is not None else None, choices=choices)
 
 
@@ -83,21 +102,19 @@ def fields(part: Part) -> tuple[rules.FieldRule, ...]:
         if field is None:
             continue
         attribute = ATTRIBUTES.get(rule.bitbucket or "")
-        if attribute is not None and (problem := fit.mapped_problem(rule, attribute, field)):
-            part.names.note((*path, "bitbucket"), problem)
+        if attribute is not None:
+            part.fits(field, fit.mapped_problem(rule, attribute, field), (*path, "bitbucket"))
         for value, shown in rule.map.items():
-            if problem := fit.options_problem(field, shown):
-                part.names.note((*path, "map", value), problem)
+            part.option(field, shown, (*path, "map", value))
         if attribute is not None and not rule.map and rule.owner != "airtable":
             missing = [value for value in attribute.values if fit.options_problem(field, value)]
             if missing and field.kind == "singleSelect":
                 part.names.note((*path, "bitbucket"), f"options or a map for: {', '.join(missing)}", warning=True)
-        if rule.value is not None and (
-            problem := fit.kind_problem(
+        if rule.value is not None:
+            problem = fit.kind_problem(
                 field, (*fit.TEXTS, *fit.NUMBERS, "checkbox", "singleSelect", "multipleSelects", "date", "dateTime")
             )
-        ):
-            part.names.note((*path, "value"), problem, show=False)
+            part.fits(field, problem, (*path, "value"), show=False)
         owner = Owner(rule.owner) if rule.owner is not None else Owner.SYNCD
         meaning = (field.id, rule.bitbucket, source_of(rule.value), owner.value, sorted(rule.map.items()), rule.each)
         made.append(
@@ -131,8 +148,7 @@ def status(part: Part) -> rules.StatusRules | None:
     if field is None:
         return None
     for index, state in enumerate(wanted.states):
-        if problem := fit.options_problem(field, state):
-            part.names.note((*path, "states", index), problem)
+        part.option(field, state, (*path, "states", index))
     edges = tuple(
         rules.Transition(
             key=f"status.transitions[{index}]",

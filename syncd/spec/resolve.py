@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syncd import errors
-from syncd.model.ids import AccountId, BaseId, FieldId, SyncName, ViewId
+from syncd.model.ids import AccountId, BaseId, FieldId, RepositoryId, SyncName, ViewId
 from syncd.model.schema import Field, Repository, Table
-from syncd.spec import connections, fit, lint, locate, parts, rehearse, rules, schema
+from syncd.spec import connections, drift, fit, lint, locate, parts, rehearse, rules, schema
 from syncd.spec.expression import Expression, Template
 from syncd.spec.load import Spec, ordered
 from syncd.spec.names import Names
@@ -46,6 +46,9 @@ def resolve(
         state_directory: where the state file lies.
         remembered: the pins of the last start; a name that was renamed since is followed by its id.
 
+    What an earlier start found and this one does not (a deleted field or option, a changed type) blocks only the rules that
+    use it (SPEC section 3, "Contract"): they are left out, and `SyncRules.blocked` says so.
+
     Raises:
         SpecError: every table, view, field, option or repository that is missing, every field of a wrong type, and every
             expression that fails on some record.
@@ -66,6 +69,12 @@ def resolve(
             airtable=connections.airtable(spec),
             bitbucket=connections.bitbucket(spec),
             syncs=syncs,
+            blocked=tuple(
+                f"{name}: nothing of it runs: {reason}"
+                for name in sorted(spec.file.sync.keys() - syncs.keys())
+                for path, reason in sorted(names.lost.items(), key=str)
+                if path[:2] == ("sync", name)
+            ),
         ),
         pins=dict(sorted(names.pins.items())),
         warnings=ordered((*spec.warnings, *names.problems)),
@@ -98,8 +107,13 @@ def _resolve_sync(
     columns = parts.columns(part)
     link_field = part.field_of(sync.link.url, fit.LINK, (*path, "link", "url"))
     create_in = parts.create_in(part, sources)
+    actions = parts.actions(part)
     read = _expressions(part)
     _meet(part, spec)
+    gone = drift.of(name, names.lost)
+    fields = tuple(rule for rule in fields if not gone.blocks_field(rule))
+    status = None if gone.status else status
+    actions = tuple(rule for rule in actions if not gone.blocks_action(rule))
     fetch = {
         field.id
         for field in (link_field, columns.run_id, columns.state, columns.note, columns.hold)
@@ -129,7 +143,7 @@ def _resolve_sync(
         ),
         fields=fields,
         status=status,
-        actions=parts.actions(part),
+        actions=actions,
         columns=columns,
         guard=rules.GuardRules(
             changes=sync.guard.changes, clears=sync.guard.clears, floor=sync.guard.floor, window=sync.guard.window
@@ -137,7 +151,8 @@ def _resolve_sync(
         table_fields=_table_fields(table, read),
         fetch=tuple(sorted(fetch)),
         bots=tuple(AccountId(account) for account in connection.bots),
-        writes_allowed=sync.mode != "plan",
+        writes_allowed=sync.mode != "plan" and not gone.everything(sync.airtable.where),
+        blocked=gone.told(),
         fingerprint=parts.fingerprint(
             "sync", base, table.id, view, parts.source_of(sync.airtable.where), connection.workspace.lower()
         ),
@@ -149,6 +164,7 @@ def _repositories(
 ) -> tuple[Repository, ...]:
     """Every source repository of a connection, by slug, name-independent of a rename."""
     found: set[str] = set()
+    gone: list[Repository] = []
     for index, source in enumerate(connection.sources):
         path: locate.Path = ("bitbucket", name, "sources", index, "repositories")
         if source.repositories == ["*"]:
@@ -163,7 +179,13 @@ def _repositories(
             )
             if repository_id is not None:
                 found.add(repository_id)
-    return tuple(sorted((one for one in known if one.id in found), key=lambda one: one.slug))
+            elif place in names.lost:
+                # Its work is unknown, not absent: it stays a source, and every read of it says what is wrong (BB12).
+                pinned = RepositoryId(names.pins[f"{connection.workspace.lower()}/repository/{slug}"])
+                gone.append(
+                    Repository(id=pinned, workspace=connection.workspace, slug=slug, name=slug, main_branch="", url="")
+                )
+    return tuple(sorted((*(one for one in known if one.id in found), *gone), key=lambda one: one.slug))
 
 
 def _view(part: parts.Part) -> ViewId | None:
@@ -171,7 +193,11 @@ def _view(part: parts.Part) -> ViewId | None:
     if wanted is None:
         return None
     known = [(view.id, view.name) for view in part.table.views]
-    found = part.names.find(part.table.id, "view", wanted, known, (*part.path, "airtable", "view"))
+    path = (*part.path, "airtable", "view")
+    found = part.names.find(part.table.id, "view", wanted, known, path)
+    if found is None and path in part.names.lost:
+        # A missing view holds the sync (SPEC "Scope"): without it every record would be in scope.
+        found = part.names.pins[f"{part.table.id}/view/{wanted}"]
     return ViewId(found) if found is not None else None
 
 
@@ -207,8 +233,9 @@ def _check_outcome(part: parts.Part, path: locate.Path, made: Expression, seen: 
     if field is None:
         return
     problems = [fit.value_problem(outcome, field) for outcome in rehearse.outcomes(made, seen, part.states)]
-    for problem in sorted({problem for problem in problems if problem}):
-        part.names.note(path, problem)
+    found = sorted({problem for problem in problems if problem})
+    for problem in found or [""]:
+        part.fits(field, problem, path, use="outcome")
 
 
 def _renamed(field: Field, name: str) -> Field:

@@ -223,7 +223,8 @@ class SyncRules:
         repositories: every source repository of its Bitbucket connection, in order of slug.
         table_fields: every field of the table by name, for `record[...]` in expressions.
         fetch: the fields that must be read for a plan (mapped, in expressions, link, columns, create_in).
-        writes_allowed: False with `mode = "plan"`.
+        writes_allowed: False with `mode = "plan"`, and while something is gone that everything depends on.
+        blocked: what is gone in a service that rules use, and which rules wait for it; those are left out above.
         fingerprint: of the scope: base, table, view, where, workspace. Another one puts the whole sync into adoption.
     """
 
@@ -250,6 +251,7 @@ class SyncRules:
     bots: tuple[AccountId, ...] = ()
     writes_allowed: bool = True
     fingerprint: str = ""
+    blocked: tuple[str, ...] = ()
 
     def accepts(self) -> frozenset[str]:
         """The fingerprints that a person accepts with this sync's plan."""
@@ -266,10 +268,16 @@ class SyncRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """One immutable snapshot of the whole spec; a pass uses one, and its hash stands in every run and journal row."""
+    """
+    One immutable snapshot of the whole spec; a pass uses one, and its hash stands in every run and journal row.
+
+    Args:
+        blocked: syncs that are left out because their table is gone, and why.
+    """
 
     spec_hash: str
     daemon: Daemon
     airtable: Mapping[str, AirtableConnection]
     bitbucket: Mapping[str, BitbucketConnection]
     syncs: Mapping[SyncName, SyncRules]
+    blocked: tuple[str, ...] = ()

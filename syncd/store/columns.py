@@ -17,6 +17,10 @@ else:
 # What every function of this room works on: the one writing connection (or a reader's), inside a transaction.
 Connection = sqlite3.Connection
 
+# SQLite's primary result codes, by what they mean for us (sqlite.org/rescode.html).
+FULL = 13
+BUSY = frozenset({5, 6})
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

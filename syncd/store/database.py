@@ -111,7 +111,7 @@ def open_file(path: Path, connect: Connect) -> Connection:
         migrations.apply(connection)
     except sqlite3.Error as error:
         connection.close()
-        raise unreadable(path, str(error)) from error
+        raise not_opened(path, error) from error
     except errors.StoreError:
         connection.close()
         raise
@@ -138,7 +138,7 @@ def open_reader(path: Path, connect: Connect) -> Connection:
         _prepare(connection)
     except sqlite3.Error as error:
         connection.close()
-        raise unreadable(path, str(error)) from error
+        raise not_opened(path, error) from error
     except errors.StoreError:
         connection.close()
         raise
@@ -184,6 +184,21 @@ def backup(connection: Connection, target: Path) -> None:
         ) from error
 
 
+def not_opened(path: Path, error: sqlite3.Error) -> errors.StoreError:
+    """Why the file could not be opened. A full disk and a lock say nothing against the file."""
+    match primary_code(error):
+        case columns.FULL:
+            return errors.StoreError(
+                f"no space is left for {path}", next_step="free space on its disk, then start syncd again"
+            )
+        case code if code in columns.BUSY:
+            return errors.StoreError(
+                f"{path} is locked by another program ({error})",
+                next_step=f"close whatever has it open (fuser {path}), then start syncd again",
+            )
+    return unreadable(path, str(error))
+
+
 def unreadable(path: Path, why: str) -> errors.StoreError:
     """The state file cannot be trusted. Nothing is deleted: a person decides (reliability.md ST05)."""
     return errors.StoreError(
@@ -202,7 +217,7 @@ def _connect(path: Path, uri: str, connect: Connect) -> Connection:
     try:
         return connect(uri)
     except sqlite3.Error as error:
-        raise unreadable(path, str(error)) from error
+        raise not_opened(path, error) from error
 
 
 def _quoted(path: Path) -> str:
@@ -216,7 +231,7 @@ def _make_private(path: Path) -> None:
     except OSError as error:
         raise errors.StoreError(
             f"{path} cannot be opened: {error.strerror}",
-            next_step=f"make the folder {path.parent} and let the daemon's user write there",
+            next_step=f"see that {path.parent} is there, has room, and lets the daemon's user write",
         ) from error
     try:
         if os.fstat(file).st_mode & 0o077:
@@ -243,7 +258,7 @@ def _require_sound_untouched(path: Path, connect: Connect) -> bool:
     try:
         _require_sound(connection, path)
     except sqlite3.Error as error:
-        raise unreadable(path, str(error)) from error
+        raise not_opened(path, error) from error
     finally:
         connection.close()
     return True

@@ -55,10 +55,7 @@ from syncd.store import dirty as dirty_keys
 from syncd.store import records as record_rows
 from syncd.store.columns import Connection, sqlite3
 
-# SQLite's primary result codes, by what they mean for us (sqlite.org/rescode.html).
-_FULL = 13
-_BUSY = frozenset({5, 6})
-# I/O error, corrupt, cannot open, not a database, read-only: the file or the disk is not to be trusted any more.
+# SQLite's primary result codes (sqlite.org/rescode.html): I/O error, corrupt, cannot open, not a database, read-only: the file or the disk is not to be trusted any more.
 _UNTRUSTED = frozenset({8, 10, 11, 14, 26})
 
 
@@ -144,7 +141,7 @@ class SqliteStore:
                 return
             except sqlite3.Error as error:
                 # With a full disk the log stays as it is, with every commit in it; the next start takes it from there.
-                if database.primary_code(error) != _FULL:
+                if database.primary_code(error) != columns.FULL:
                     raise self._trouble(error) from error
             finally:
                 with database.left_alone(self._path if self._failed and not self._log_is_gone() else None):
@@ -219,7 +216,7 @@ class SqliteStore:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            if database.primary_code(error) != _FULL:
+            if database.primary_code(error) != columns.FULL:
                 # Never try an fsync again and go on: the page cache may have dropped what it could not write.
                 self._failed = f"a commit failed: {error}"
             raise self._trouble(error) from error
@@ -251,11 +248,11 @@ class SqliteStore:
             self._failed = str(error)
         if self._failed:
             return self._broken(self._failed)
-        if code == _FULL:
+        if code == columns.FULL:
             return errors.StoreError(
                 f"no space is left for {self._name()}", next_step="free space on its disk; syncd goes on by itself then"
             )
-        if code in _BUSY:
+        if code in columns.BUSY:
             self._be_patient(False)
             return errors.StoreError(
                 f"{self._name()} is locked by another program ({error})",

@@ -136,6 +136,7 @@ def test_a_file_that_cannot_be_trusted_is_refused_with_one_message_and_left_alon
     assert len(house.writes()) == wrote
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tail", ["cut", "garbage", "flipped"])
 def test_of_a_log_with_a_bad_end_the_last_whole_commit_is_used(house: House, tail: str) -> None:
     """ST06. What was lost is found again by the full compare, and nothing is written twice."""
@@ -156,6 +157,7 @@ def test_of_a_log_with_a_bad_end_the_last_whole_commit_is_used(house: House, tai
     assert details(house) == "In the log alone."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["everything", "the file"])
 def test_without_its_file_it_starts_in_adoption_and_writes_nothing_before_a_person_agrees(
     house: House, missing: str
@@ -184,6 +186,7 @@ def test_without_its_file_it_starts_in_adoption_and_writes_nothing_before_a_pers
     assert [entry for entry in house.writes()[wrote:] if entry.method == "POST"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["deleted", "replaced", "log deleted"])
 def test_a_file_that_is_taken_away_under_the_daemon_ends_it_before_it_acknowledges(house: House, how: str) -> None:
     house.start()
@@ -251,6 +254,7 @@ def carry_out(house: House, lines: list[str]) -> None:
                 assert subprocess.run(["sh", "-ec", here], check=False).returncode == 0, here
 
 
+@pytest.mark.slow
 def test_the_steps_of_backup_and_restore_bring_a_state_back(house: House) -> None:
     house.start()
     house.settle()
@@ -270,6 +274,7 @@ def test_the_steps_of_backup_and_restore_bring_a_state_back(house: House) -> Non
     assert len(house.writes()) == wrote
 
 
+@pytest.mark.slow
 def test_the_steps_without_a_backup_bring_the_links_back_and_write_nothing_unasked(house: House) -> None:
     _garbage_header(house)
     assert house.spawn().wait(30) == 1

@@ -113,6 +113,7 @@ def _goes_on(house: House, client: Client) -> None:
     assert sound(house)
 
 
+@pytest.mark.slow
 def test_a_small_file_system_without_room_is_the_same(tmp_path: Path) -> None:
     house = House(tmp_path.resolve() / "house", spec={"floor": "1000"})
     house.lift_limits()
@@ -166,7 +167,7 @@ def _small_disk(place: Path) -> Iterator[list[str]]:
 # ------------------------------------------------------------------------------------------------ a failing disk
 
 
-@pytest.mark.parametrize("mode", ["fsync", "write"])
+@pytest.mark.parametrize("mode", ["fsync", pytest.param("write", marks=pytest.mark.slow)])
 def test_a_disk_that_fails_ends_the_process_and_the_next_start_goes_on(stood: tuple[House, Disk], mode: str) -> None:
     house, disk = stood
     client = client_of(house, mode)
@@ -265,6 +266,7 @@ def test_a_start_on_a_failing_disk_says_so_and_does_nothing(stood: tuple[House, 
 # ------------------------------------------------------------------------------------------------------ locked
 
 
+@pytest.mark.slow
 def test_a_lock_that_lasts_is_waited_out_without_an_acknowledgement_or_a_write(stood: tuple[House, Disk]) -> None:
     """ST04: another program holds the file for longer than the busy time-out."""
     house, _ = stood

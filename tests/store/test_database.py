@@ -211,6 +211,24 @@ def test_the_log_of_a_file_that_is_gone_is_kept_aside(file: Path, *, empty: bool
         assert file.with_name(f"{file.name}-wal.orphan-{number}").read_bytes() == left
 
 
+def test_a_file_that_is_locked_as_it_is_opened_is_not_called_damaged(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup that a shell has open for writing: its journal is not a log yet, so that nobody else may read."""
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
+    store = SqliteStore.open(file)
+    store.close()
+    foreign = database.connect(str(file))
+    foreign.execute("PRAGMA journal_mode = DELETE").fetchone()
+    foreign.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(errors.StoreError, match="locked by another program") as caught:
+        SqliteStore.open(file)
+    assert "fuser" in caught.value.next_step
+    foreign.execute("ROLLBACK")
+    foreign.close()
+    SqliteStore.open(file).close()
+
+
 def test_a_newer_schema_is_refused_by_name(file: Path) -> None:
     store = SqliteStore.open(file)
     store._connection.execute(

@@ -12,8 +12,9 @@ from functools import partial
 
 from syncd import errors, log, ports
 from syncd.core import guard, retry
-from syncd.flow import collect, work
+from syncd.flow import collect, patience, work
 from syncd.flow.context import Context
+from syncd.model.change import RecordState
 from syncd.model.event import Dirt, DirtyWork
 from syncd.model.ids import BaseId, RecordId, RepositoryId, SyncName
 from syncd.model.record import Record
@@ -172,7 +173,8 @@ def compare_table(context: Context, now: datetime) -> tuple[int, int]:
     marked = sorted({*differing, *(missing if _may_go(context, known, missing) else ())})
     if marked:
         store.mark_records(context.name, marked, lane, now, now)
-    return len(listed), len(marked)
+    refused = (id for id, row in known.items() if row.state == RecordState.ERROR.value and id in listed)
+    return len(listed), len(marked) + patience.renew(context, refused, now)
 
 
 def _seen(context: Context, record: Record) -> str:

@@ -46,6 +46,7 @@ EVENTS: dict[str, tuple[str, str]] = {
     "endpoint.lost": ("warning", "a webhook is gone, expired or switched off; it is made again"),
     "cursor.gap": ("warning", "payloads are missing; a full compare follows"),
     "compare.finished": ("info", "a full compare ended: counts, duration"),
+    "state.doubted": ("error", "the state is older than what was at work here; every sync of it waits for a person"),
     "store.failed": ("critical", "the state cannot be written; nothing is acknowledged or sent"),
 }
 

@@ -85,6 +85,16 @@ class Switch(Protocol):
         """Every scope that is paused, with its reason."""
 
 
+class Witness(Protocol):
+    """Where the state's generation is kept outside the state: whoever restores an old state does not restore this."""
+
+    def read(self) -> str | None:
+        """What was last written; None when nothing was, "" when it cannot be read. Never raises."""
+
+    def write(self, text: str) -> None:
+        """Keep it, as far as possible; never raises."""
+
+
 class Gate(Protocol):
     """One credential's budgets, as the transport sees them."""
 

@@ -31,7 +31,7 @@ from syncd.bitbucket import delivery as bitbucket_delivery
 from syncd.bitbucket import side as bitbucket_side
 from syncd.core import budget
 from syncd.flow import context as contexts
-from syncd.flow import control, effort, health, intake, keeper, ledger, recover, worker
+from syncd.flow import control, effort, generation, health, intake, keeper, ledger, recover, worker
 from syncd.flow import trial as trials
 from syncd.model.change import Side
 from syncd.model.event import Delivery, Endpoint, Event
@@ -40,6 +40,7 @@ from syncd.settings import Settings
 from syncd.spec import connections, load, resolve, rules
 from syncd.spec import secret as secrets
 from syncd.store import pause, sqlite
+from syncd.store.generation import GenerationFile
 from syncd.web import admin, hooks, server
 from syncd.web import control as web_control
 
@@ -137,10 +138,17 @@ class House:
 
     Args:
         store: opened by the caller; closed by `close`.
+        witness: says outside the state how far the state has come; None: nothing does.
     """
 
     def __init__(
-        self, outside: Outside, config: Path, environment: str, settings: Settings, store: ports.Store
+        self,
+        outside: Outside,
+        config: Path,
+        environment: str,
+        settings: Settings,
+        store: ports.Store,
+        witness: ports.Witness | None = None,
     ) -> None:
         self.outside = outside
         self.store = store
@@ -152,6 +160,11 @@ class House:
         self._trials: dict[str, trials.Trial] = {}
         self._spec = outside.read_spec(config, environment)
         self.rules = self._resolve(self._spec)
+        self.generation = generation.Generation(store, witness, outside.clock, outside.ids)
+        if self.generation.doubt:
+            syncs = [(name, self.rules.spec_hash) for name in self.rules.syncs]
+            generation.disbelieve(store, outside.ids, syncs, self.generation.doubt, outside.clock.now())
+        self.generation.advance()
         self.switch = pause.PauseFiles(Path(self.rules.daemon.state).parent / "pause")
         self.intake = intake.Intake(
             store,
@@ -174,6 +187,9 @@ class House:
             return "; ".join(f"{one.file}:{one.line} {one.key}: {one.expected}" for one in error.problems)
         except errors.ServiceError as error:
             return f"its names cannot be resolved: {error.message}"
+        except errors.StoreError as error:
+            # A full disk must not end the daemon; a state that failed does so by itself.
+            return f"the state cannot be written: {error.message}"
         self._spec, self.rules = spec, fresh
         return ""
 
@@ -259,6 +275,7 @@ class House:
             clock=self.outside.clock,
             ids=self.outside.ids,
             switch=self.switch,
+            advance=self.generation.advance,
         )
 
     # -------------------------------------------------------------------------------------------------- the work
@@ -279,6 +296,7 @@ class House:
             self.hook_secrets,
             want_compare,
             reload,
+            self.generation.advance_now_and_then,
         )
         repositories = [id for one in workers for id in one.context.repository_ids]
         self.intake.refresh(repositories, self._quiet())
@@ -438,7 +456,7 @@ def open_house(given: Outside, config: Path, environment: str) -> Iterator[House
         state.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = sqlite.SqliteStore.open(state)
     try:
-        house = House(given, config, environment, settings, store)
+        house = House(given, config, environment, settings, store, GenerationFile(state))
     except BaseException:
         store.close()
         raise

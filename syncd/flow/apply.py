@@ -183,6 +183,7 @@ class Run:
         )
         rows = [entry for step in steps for entry in entries[step.operation.id]]
         store.save_intents(row, [step.operation for step in steps], rows)
+        self._context.advance()
         _log.info("run.started", run_id=self._run, sync=self._context.name, records=row.changes, requests=len(steps))
         pending = list(steps)
         while pending:

@@ -1,6 +1,7 @@
 """What one sync's worker works with: its rules, both sides, the state, and the ports of time, ids and the kill switch."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from syncd import ports
@@ -16,7 +17,12 @@ def schema_key(base: BaseId) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """One sync under one immutable spec snapshot. A reload makes a new one."""
+    """
+    One sync under one immutable spec snapshot. A reload makes a new one.
+
+    Args:
+        advance: counts one more generation of the state, before anything is sent (`flow.generation`).
+    """
 
     rules: Rules
     sync: SyncRules
@@ -26,6 +32,7 @@ class Context:
     clock: ports.Clock
     ids: ports.Ids
     switch: ports.Switch
+    advance: Callable[[], None] = lambda: None
     schema: str = field(init=False, default="")
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from syncd import errors, log, ports
-from syncd.flow import apply, cycle, digest, full_compare, health, planning, refusal
+from syncd.flow import apply, cycle, digest, full_compare, generation, health, planning, refusal
 from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.change import AgreedKey, CreateBranch, Plan, RecordPlan, RecordState, Side, Write
@@ -170,6 +170,7 @@ class Control:
             after = self._clock.now()
             if accepting:
                 context.store.save_accepted(context.name, context.sync.accepts(), after)
+                context.store.save_text(generation.doubt_key(context.name), "")
             else:
                 # What waited behind the refusal goes on.
                 known = sorted(context.store.load_known(context.name))

@@ -8,16 +8,16 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from syncd import errors, log, ports
 from syncd.core import guard, retry
-from syncd.flow import collect, patience, work
+from syncd.flow import collect, generation, patience, work
 from syncd.flow.context import Context
 from syncd.model.change import RecordState
 from syncd.model.event import Dirt, DirtyWork
 from syncd.model.ids import BaseId, RecordId, RepositoryId, SyncName
 from syncd.model.record import Record
+from syncd.model.value import Text
 
 _log = log.logger("flow.full_compare")
 
@@ -149,7 +149,15 @@ def compare_table(context: Context, now: datetime) -> tuple[int, int]:
         How many records there are, and how many were marked.
     """
     sync, store = context.sync, context.store
-    seen = partial(_seen, context)
+    newest = ""
+
+    def seen(record: Record) -> str:
+        nonlocal newest
+        cell = record.cells.get(context.sync.columns.run_id.id) if context.sync.columns.run_id is not None else None
+        if isinstance(cell, Text) and cell.key > newest and generation.is_run(cell.key):
+            newest = cell.key
+        return _seen(context, record)
+
     # Only fingerprints are kept: the records of a large table would fill the memory.
     listed: dict[RecordId, str] = {}
 
@@ -158,6 +166,8 @@ def compare_table(context: Context, now: datetime) -> tuple[int, int]:
         listed[RecordId(one.name)] = f"? {one.reason}"
 
     listed |= context.catalogue.fetch_each(sync.table, sync.view, context.fields(), seen, odd)
+    if why := generation.unknown_run(store, context.name, newest):
+        generation.disbelieve(store, context.ids, [(context.name, context.rules.spec_hash)], why, now)
     known = store.load_known(context.name)
     missing = sorted(known.keys() - listed.keys())
     if missing and sync.view is not None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from syncd import ports
-from syncd.flow import full_compare, refusal
+from syncd.flow import full_compare, generation, refusal
 from syncd.flow.context import Context
 from syncd.flow.effort import Effort
 from syncd.model.change import RecordState
@@ -135,6 +135,8 @@ def _reasons(vital: Vital, counts: ports.QueueCounts, endpoints: Sequence[Endpoi
     reasons.extend(vital.rules.blocked)
     for context in vital.contexts:
         reasons.extend(f"{context.name}: {reason}" for reason in context.sync.blocked)
+        if doubt := context.store.load_text(generation.doubt_key(context.name)):
+            reasons.append(f"{context.name}: {doubt}. Nothing is written before `syncd plan` and `syncd apply`")
         reasons.extend(_stale(context, vital))
         for view in context.store.load_repositories(context.repository_ids):
             reasons.extend(f"{context.name}: {reason}" for reason in (view.trouble, *view.parked) if reason)

@@ -27,6 +27,7 @@ class Keeper:
         secrets: configured hook secrets of a repository, for a sync.
         want_compare: tell a sync's worker to compare in full.
         reload_schema: something about a table changed: resolve the spec's names again.
+        now_and_then: what is to be done once a minute; asked at each step.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class Keeper:
         secrets: Callable[[Context, str], Sequence[str]],
         want_compare: Callable[[SyncName], None],
         reload_schema: Callable[[], object],
+        now_and_then: Callable[[], None] = lambda: None,
     ) -> None:
+        self._now_and_then = now_and_then
         self.contexts = tuple(contexts)
         self._intake = intake
         self._secrets = secrets
@@ -75,6 +78,7 @@ class Keeper:
         self._poll_airtable()
         self._poll_bitbucket()
         self._look_at_blocked()
+        self._now_and_then()
         return now if more else self._next(now)
 
     def check_endpoints(self) -> None:

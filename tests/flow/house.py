@@ -21,6 +21,7 @@ from syncd.sandbox.fault import FaultyMachine
 from syncd.sandbox.wire import Delivery, LogEntry
 from syncd.settings import Settings
 from syncd.store import sqlite
+from syncd.store.generation import GenerationFile
 from tests import shared
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -195,7 +196,8 @@ class Lab:
         self.store = sqlite.SqliteStore.in_memory(image)
         settings = Settings.model_validate({"STATE_DIRECTORY": str(self._folder)})
         mortal = cast("ports.Store", MortalStore(self.store, self.doom))
-        self.house = wiring.House(self.outside, self.config, "", settings, mortal)
+        witness = GenerationFile(self._folder / "syncd.db")
+        self.house = wiring.House(self.outside, self.config, "", settings, mortal, witness)
         self._employ()
 
     def _employ(self) -> None:

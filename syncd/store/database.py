@@ -307,6 +307,14 @@ def _inode(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def written_at(path: Path) -> int:
+    """When the log beside the file was last written, in nanoseconds since 1970 by the file system's clock; 0 without one."""
+    try:
+        return path.with_name(path.name + "-wal").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def primary_code(error: sqlite3.Error) -> int:
     """SQLite's primary result code (sqlite.org/rescode.html); 0 when the error is not SQLite's own."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

@@ -82,6 +82,7 @@ class SqliteStore:
         self._failed = ""
         self._trouble_now = ""
         self._patient = True
+        self._locked_out = False
         # As opened: a file of the same name that appears later is another one.
         self._place = database.identity(path) if lock is not None and path is not None else None
 
@@ -159,20 +160,15 @@ class SqliteStore:
     # ------------------------------------------------------------------------------------------------ transactions
 
     @contextmanager
-    def _writing(self, *, claims: bool = False) -> Iterator[Connection]:
-        """
-        One writing transaction, durable when the block was left.
-
-        Args:
-            claims: it only takes or frees claims, which are kept in memory: that it succeeds says nothing of the disk.
-        """
+    def _writing(self) -> Iterator[Connection]:
+        """One writing transaction, durable when the block was left."""
         if self._reader:
             raise errors.StoreError(
                 f"{self._path} was opened for reading only", next_step="write through the running daemon, or stop it"
             )
         with self._one_at_a_time:
             self._require_in_place()
-            changes = self._connection.total_changes
+            log = self._log_written_at() if self._trouble_now else 0
             try:
                 with self._transaction("BEGIN IMMEDIATE") as db:
                     self._be_patient(True)
@@ -180,8 +176,9 @@ class SqliteStore:
             except errors.StoreError as error:
                 self._trouble_now = error.message
                 raise
-            if not claims and self._connection.total_changes != changes:
-                self._trouble_now = ""
+            # A commit without anything new, or of claims alone, which are in memory, does not touch the disk.
+            if self._trouble_now and (log == 0 or self._locked_out or self._log_written_at() != log):
+                self._trouble_now, self._locked_out = "", False
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -237,6 +234,10 @@ class SqliteStore:
         if self._place is not None and not self._failed and database.identity(self._path) != self._place:
             self._failed = "it was deleted or replaced while it was open"
 
+    def _log_written_at(self) -> int:
+        """When the log beside the file was last written, in nanoseconds; 0 without one."""
+        return 0 if self._path is None else database.written_at(self._path)
+
     def _log_is_gone(self) -> bool:
         """Of a log that was deleted this process holds the only copy: SQLite folds it into the file as it closes."""
         return self._place is not None and database.identity(self._path) == (self._place[0], None)
@@ -249,10 +250,12 @@ class SqliteStore:
         if self._failed:
             return self._broken(self._failed)
         if code == columns.FULL:
+            self._locked_out = False
             return errors.StoreError(
                 f"no space is left for {self._name()}", next_step="free space on its disk; syncd goes on by itself then"
             )
         if code in columns.BUSY:
+            self._locked_out = True
             self._be_patient(False)
             return errors.StoreError(
                 f"{self._name()} is locked by another program ({error})",
@@ -309,13 +312,13 @@ class SqliteStore:
             dirty_keys.mark_work(db, dirty, now, not_before)
 
     def claim_records(self, sync: SyncName, now: datetime, limit: int) -> tuple[DirtyRecord, ...]:
-        with self._writing(claims=True) as db:
+        with self._writing() as db:
             return dirty_keys.claim_records(db, sync, now, limit)
 
     def claim_work(
         self, repositories: Sequence[RepositoryId], now: datetime, limit: int, *, early: bool = False
     ) -> tuple[DirtyWorkMark, ...]:
-        with self._writing(claims=True) as db:
+        with self._writing() as db:
             return dirty_keys.claim_work(db, repositories, now, limit, early=early)
 
     def release_records(
@@ -342,7 +345,7 @@ class SqliteStore:
                 _mark(db, sync, {*records.get(sync, ()), *record_rows.load_waiting(db, sync)}, marking, marking.lane)
 
     def free_claims(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> None:
-        with self._writing(claims=True) as db:
+        with self._writing() as db:
             dirty_keys.free_claims(db, sync, repositories)
 
     def next_due(self, sync: SyncName, repositories: Sequence[RepositoryId]) -> datetime | None:

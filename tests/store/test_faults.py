@@ -134,6 +134,7 @@ def test_nothing_is_acknowledged_into_a_file_that_is_not_there_any_more(
 
 def test_trouble_is_told_until_something_was_truly_written(store: SqliteStore, bench: Bench) -> None:
     store.mark_records(SYNC, [RECORD], Lane.EDIT, NOW, NOW)
+    store.save_text("old", "as it was")
     assert store.trouble() == ""
     bench.fail("COMMIT", failure(FULL, "database or disk is full"))
     with pytest.raises(errors.StoreError, match="no space"):
@@ -145,6 +146,7 @@ def test_trouble_is_told_until_something_was_truly_written(store: SqliteStore, b
     assert store.claim_records(SYNC, NOW, 10)
     store.free_claims(SYNC, [])
     assert store.purge(NOW, NOW, 10) == 0
+    store.save_text("old", "as it was")
     assert "no space" in store.trouble()
     store.save_text("a", "b")
     assert store.trouble() == ""

@@ -190,6 +190,9 @@ class House:
         except errors.StoreError as error:
             # A full disk must not end the daemon; a state that failed does so by itself.
             return f"the state cannot be written: {error.message}"
+        except errors.StoreError as error:
+            # A full disk must not end the daemon; a state that failed does so by itself.
+            return f"the state cannot be written: {error.message}"
         self._spec, self.rules = spec, fresh
         return ""
 

@@ -31,7 +31,7 @@ from syncd.bitbucket import delivery as bitbucket_delivery
 from syncd.bitbucket import side as bitbucket_side
 from syncd.core import budget
 from syncd.flow import context as contexts
-from syncd.flow import control, effort, generation, health, intake, keeper, ledger, recover, worker
+from syncd.flow import control, effort, full_compare, generation, health, intake, keeper, ledger, recover, worker
 from syncd.flow import trial as trials
 from syncd.model.change import Side
 from syncd.model.event import Delivery, Endpoint, Event
@@ -190,9 +190,6 @@ class House:
         except errors.StoreError as error:
             # A full disk must not end the daemon; a state that failed does so by itself.
             return f"the state cannot be written: {error.message}"
-        except errors.StoreError as error:
-            # A full disk must not end the daemon; a state that failed does so by itself.
-            return f"the state cannot be written: {error.message}"
         self._spec, self.rules = spec, fresh
         return ""
 
@@ -289,7 +286,11 @@ class House:
         """Workers and keeper of the present spec, each with clients of its own."""
         workers = [
             worker.Worker(
-                self.context(sync), stop, partial(self._compare_interval, sync), self.trial(f"records {sync.name}")
+                self.context(sync),
+                stop,
+                partial(self._compare_interval, sync),
+                self.trial(f"records {sync.name}"),
+                self.ledger.sent,
             )
             for sync in self.rules.syncs.values()
         ]
@@ -300,6 +301,7 @@ class House:
             want_compare,
             reload,
             self.generation.advance_now_and_then,
+            lambda context: self.poll_period(context.sync),
         )
         repositories = [id for one in workers for id in one.context.repository_ids]
         self.intake.refresh(repositories, self._quiet())
@@ -336,7 +338,10 @@ class House:
         if records is None:
             states = self.store.states(sync.name)
             records = sum(count for state, count in states.items() if state != "linked")
-        sizes = budget.Sizes(records=records, repositories=len(sync.repositories))
+        further = self.store.load_text(full_compare.calls_key(sync.name))
+        sizes = budget.Sizes(
+            records=records, repositories=len(sync.repositories), further_calls=int(further) if further else 0
+        )
         base = self.rules.airtable[sync.airtable]
         return budget.repair_time(
             sizes,
@@ -344,6 +349,11 @@ class House:
             self.ledger.get(f"bitbucket {sync.bitbucket}"),
             self.rules.daemon.compare_every,
         )
+
+    def poll_period(self, sync: rules.SyncRules) -> timedelta:
+        """How far apart the payloads of a sync's base are polled: as the spec wishes, stretched as the budget needs it."""
+        base = self.rules.airtable[sync.airtable].base
+        return budget.poll_period(self.rules.daemon.poll, self.ledger.get(f"airtable base {base}"))
 
     def _compare_interval(self, sync: rules.SyncRules) -> timedelta:
         return self.repair_time(sync).interval
@@ -371,6 +381,7 @@ class House:
             version=VERSION,
             failed=failed,
             spec_problem=problem,
+            poll_periods={one.name: self.poll_period(one.sync) for one in found},
             repair_times={} if failed else {one.name: self.repair_time(one.sync).time for one in found},
         )
 

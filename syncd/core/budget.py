@@ -242,6 +242,10 @@ def next_month(now: datetime) -> datetime:
 # ------------------------------------------------------------------------------------------- how long a repair takes
 
 
+# Pull requests, branches, deployments.
+LISTS_PER_REPOSITORY = 3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
     """
@@ -256,7 +260,7 @@ class Sizes:
 
     records: int
     repositories: int
-    calls_per_repository: int = 3
+    calls_per_repository: int = LISTS_PER_REPOSITORY
     further_calls: int = 0
 
 
@@ -272,6 +276,11 @@ class RepairTime:
     time: timedelta
     interval: timedelta
     arithmetic: tuple[str, ...]
+
+
+def calls_of(records: int, repositories: int) -> int:
+    """The requests that a full compare takes at least: every page of records, and the first page of each list."""
+    return max(1, ceil(records / 100)) + repositories * LISTS_PER_REPOSITORY
 
 
 def repair_time(
@@ -305,11 +314,20 @@ def repair_time(
     return RepairTime(time=stretched + reading, interval=stretched, arithmetic=tuple(lines))
 
 
-def _interval(calls: int, budget: Budget, month: timedelta) -> timedelta:
-    """How far apart compares of so many calls must lie, so that they use no more than half of every measure."""
-    longest = max((window.span * calls / max(1, window.limit // 2) for window in budget.windows), default=_ZERO)
+def poll_period(wish: timedelta, budget: Budget) -> timedelta:
+    """
+    How far apart polls of one call each must lie: as wished, or so that they use no more than a quarter of every measure.
+
+    Half of the month is for full compares, a quarter stays for reading and writing records.
+    """
+    return max(wish, _interval(1, budget, timedelta(days=30), parts=4))
+
+
+def _interval(calls: int, budget: Budget, month: timedelta, parts: int = 2) -> timedelta:
+    """How far apart rounds of so many calls must lie, so that they use no more than one of so many parts of every measure."""
+    longest = max((window.span * calls / max(1, window.limit // parts) for window in budget.windows), default=_ZERO)
     if budget.month_limit is not None:
-        longest = max(longest, month * calls / max(1, budget.month_limit // 2))
+        longest = max(longest, month * calls / max(1, budget.month_limit // parts))
     return longest
 
 

@@ -41,6 +41,11 @@ def due_key(sync: SyncName) -> str:
     return f"compared:{sync}"
 
 
+def calls_key(sync: SyncName) -> str:
+    """Where the state keeps how many requests the last compare took beside the first pages of its lists."""
+    return f"further-calls:{sync}"
+
+
 def emptied_key(sync: SyncName) -> str:
     """Where the state keeps that too many records are missing at once: a name for exactly those, and why, in lines."""
     return f"emptied:{sync}"

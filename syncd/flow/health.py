@@ -30,6 +30,7 @@ class Vital:
         failed: why the state cannot be written; "" when it can.
         spec_problem: why a newer spec was not taken over; "" when there is none.
         repair_times: T per sync, for people with its arithmetic.
+        poll_periods: per sync, how far apart polls of its base lie for the budget.
     """
 
     rules: Rules
@@ -42,6 +43,7 @@ class Vital:
     failed: str = ""
     spec_problem: str = ""
     repair_times: Mapping[str, timedelta] | None = None
+    poll_periods: Mapping[str, timedelta] | None = None
 
 
 def status(vital: Vital) -> dict[str, Any]:
@@ -90,6 +92,7 @@ def _sync(context: Context, vital: Vital) -> dict[str, Any]:
     oldest = store.counts(context.name).oldest_dirty
     accepted = store.load_accepted(context.name)
     repair = (vital.repair_times or {}).get(context.name)
+    poll = (vital.poll_periods or {}).get(context.name, context.rules.daemon.poll)
     plan, _, reason = (store.load_text(full_compare.emptied_key(context.name)) or "").partition("\n")
     standing = refusal.standing(context)
     refused = [(standing.digest, standing.reason)] if standing is not None else []
@@ -109,6 +112,7 @@ def _sync(context: Context, vital: Vital) -> dict[str, Any]:
         "last_run": (runs[0].ended_at or runs[0].started_at).isoformat() if runs else None,
         "lag_seconds": max(0.0, (now - oldest).total_seconds()) if oldest is not None else 0.0,
         "repair_time_seconds": repair.total_seconds() if repair is not None else None,
+        "poll_seconds": poll.total_seconds(),
         "refused": "; ".join(f"{why}; look, then: syncd apply {name} --accept mass-change" for name, why in refused),
         "refused_plan": refused[0][0] if refused else "",
     }

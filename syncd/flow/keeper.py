@@ -28,6 +28,7 @@ class Keeper:
         want_compare: tell a sync's worker to compare in full.
         reload_schema: something about a table changed: resolve the spec's names again.
         now_and_then: what is to be done once a minute; asked at each step.
+        period: how far apart polls of a base must lie for its budget.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Keeper:
         want_compare: Callable[[SyncName], None],
         reload_schema: Callable[[], object],
         now_and_then: Callable[[], None] = lambda: None,
+        period: Callable[[Context], timedelta] = lambda context: context.rules.daemon.poll,
     ) -> None:
         self._now_and_then = now_and_then
+        self._period = period
         self.contexts = tuple(contexts)
         self._intake = intake
         self._secrets = secrets
@@ -123,7 +126,7 @@ class Keeper:
                 continue
             done.add(context.sync.base)
             # Looked up only when there is reason to: this runs at every step.
-            due = self._due(f"airtable:{context.sync.base}", context, context.clock.now())
+            due = self._due(f"airtable:{context.sync.base}", self._period(context), context.clock.now())
             endpoint = endpoints.of_airtable(context) if due or self._pinged else None
             if endpoint is not None and (due or endpoint.id in self._pinged):
                 self._poll_base(context, endpoint)
@@ -163,7 +166,9 @@ class Keeper:
         """Without deliveries: one list by update time per repository and period, through the same road as a mark."""
         for context in self.contexts:
             now = context.clock.now()
-            if not context.rules.daemon.public_url and self._due(f"bitbucket:{context.name}", context, now):
+            if not context.rules.daemon.public_url and self._due(
+                f"bitbucket:{context.name}", context.rules.daemon.poll, now
+            ):
                 self._polled_at[f"bitbucket:{context.name}"] = now
                 dirty = [(DirtyWork(repository=id, dirt=Dirt.REPOSITORY), None) for id in context.repository_ids]
                 context.store.mark_work(dirty, now, now)
@@ -178,6 +183,6 @@ class Keeper:
                 self._polled_at["blocked"] = now
                 self._reload_schema()
 
-    def _due(self, what: str, context: Context, now: datetime) -> bool:
+    def _due(self, what: str, period: timedelta, now: datetime) -> bool:
         before = self._polled_at.get(what)
-        return before is None or not timedelta(0) <= now - before < context.rules.daemon.poll
+        return before is None or not timedelta(0) <= now - before < period

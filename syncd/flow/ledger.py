@@ -97,6 +97,11 @@ class Ledger:
             for name, one in used.items()
         }
 
+    def sent(self) -> int:
+        """How many requests this thread has paid for."""
+        with self._lock:
+            return self.charged.get(threading.current_thread().name, 0)
+
     def get(self, name: str) -> Budget:
         """One budget as it is now."""
         with self._lock:

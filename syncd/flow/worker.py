@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from syncd import errors, log
+from syncd.core import budget
 from syncd.flow import apply, cycle, full_compare, recover, work
 from syncd.flow.context import Context
 from syncd.flow.effort import Effort
@@ -27,6 +28,7 @@ class Worker:
         stop: a reason to end early, asked between requests; "" to go on.
         interval: how far apart full compares must lie for the budgets; None: as the spec wishes.
         trial: of the process, for the records of this sync.
+        sent: how many requests this thread has sent; what a compare takes is counted by it.
     """
 
     def __init__(
@@ -35,7 +37,9 @@ class Worker:
         stop: Callable[[], str],
         interval: Callable[[], timedelta] | None = None,
         trial: Trial | None = None,
+        sent: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._sent = sent
         self.context = context
         self._trial = trial
         self._interval = interval or (lambda: context.rules.daemon.compare_every)
@@ -118,7 +122,12 @@ class Worker:
 
     def _compare(self, now: datetime) -> full_compare.Compared:
         """A compare that could not read a repository is tried again like any other failure: later, and later again."""
+        before, repeated = self._sent(), full_compare.last(self.context) is not None
         compared = full_compare.compare(self.context, now, self._stop)
+        if repeated and not compared.unread:
+            # The first one reads far more than those after it.
+            taken = self._sent() - before - budget.calls_of(compared.records, compared.repositories)
+            self.context.store.save_text(full_compare.calls_key(self.context.name), str(max(0, taken)))
         if compared.unread:
             raise errors.Unreachable("; ".join(compared.unread), service="bitbucket", request="full compare")
         return compared

@@ -100,12 +100,20 @@ def _refuses_while_full(house: House, client: Client, began: datetime) -> None:
     ready, why = house.control.ready()
     assert (ready, "no space is left" in why) == (False, True)
     assert client.post() == 503
+    # Reading the spec again looks at the webhooks, too, and remembers names in the state: it must not end the daemon.
+    loaded = len(house.log_lines("spec.loaded")) + len(house.log_lines("spec.rejected"))
+    house.hang_up()
+    house.wait_for(
+        lambda: len(house.log_lines("spec.loaded")) + len(house.log_lines("spec.rejected")) > loaded, "it is read again"
+    )
+    house.never(lambda: house.control.status()["state"] == "ok", 3.0)
     assert changing(house, began) == []
     assert house.exit_status is None
 
 
 def _goes_on(house: House, client: Client) -> None:
     house.wait_for(lambda: details(house) == "This must wait.", "the edit is written after all")
+    house.hang_up()
     house.wait_for(lambda: house.control.status()["state"] == "ok", "the status is ok again")
     assert house.control.ready() == (True, "")
     assert client.post() == 200
@@ -134,10 +142,32 @@ def test_a_small_file_system_without_room_is_the_same(tmp_path: Path) -> None:
         refused = len(client.posted)
         subprocess.run([*inside, "rm", str(ballast)], check=True)
         house.wait_for(lambda: details(house) == "This must wait.", "the edit is written after all")
+        house.hang_up()
         house.wait_for(lambda: house.control.status()["state"] == "ok", "the status is ok again")
         assert client.post() == 200
         assert refused < len(client.posted)
         assert house.end() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [262, 275])
+def test_no_webhook_is_made_or_removed_while_the_state_takes_no_commit(own_house: House, after: int) -> None:
+    """A webhook that cannot be remembered would be made again, and the one before removed, every few seconds."""
+    house = own_house
+    disk = Disk(house)
+    house.lift_limits()
+    disk.fail("full", after=after)
+    # It is not ready as long as the disk is full: it takes no work.
+    house.spawn()
+    house.wait_for(lambda: bool(disk.struck()) and house.control.answers(), "the disk is full, and the daemon there")
+    strike = disk.struck()[0].at
+    # One request may be under way in each of two threads; whoever failed tries again after five seconds.
+    until(lambda: len(house.log_lines("store.failed")) >= 4, "it was tried again", 60)
+    assert len(changing(house, strike)) <= 2
+    assert house.control.status()["state"] != "ok"
+    disk.heal()
+    house.wait_for(lambda: not any("webhook" in one for one in house.control.status()["reasons"]), "they are made")
+    assert [len(house.in_bitbucket("hooks", repository=slug)) for slug in ("web", "api")] == [1, 1]
 
 
 def _hook(house: House) -> str:

@@ -37,6 +37,9 @@ from syncd.model.work import Branch, Build, Commit, Deployment, PullRequest
 
 T = TypeVar("T")
 
+QUOTA_CODE = "PUBLIC_API_BILLING_LIMIT_EXCEEDED"
+"""Airtable's error code for a month that is used up (reference/airtable.md 7)."""
+
 # --------------------------------------------------------------------------------------------------- time and ids
 
 

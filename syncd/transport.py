@@ -38,7 +38,6 @@ PACE_MAX_S = 1.0
 REDIRECTS_MAX = 3
 # Silence after a 429 of which the gate says nothing better (reference/airtable.md 8.1).
 PENALTY_S = 30.0
-QUOTA_CODE = "PUBLIC_API_BILLING_LIMIT_EXCEEDED"
 
 _PIECE_BYTES = 64 * 1024
 _DETAIL_LENGTH_MAX = 300
@@ -321,7 +320,7 @@ class GuardedSession(requests.Session):
                 service=self.service,
                 request=call.text,
                 retry_at=retry_at or self.clock.now() + timedelta(seconds=PENALTY_S),
-                until_month=code == QUOTA_CODE,
+                until_month=code == ports.QUOTA_CODE,
                 code=code,
                 detail=detail,
             )

@@ -1,5 +1,5 @@
 """
-One method per call of Bitbucket's REST API; besides `oauth`, which asks for tokens, the only file of the room with HTTP.
+One method per call of Bitbucket's REST API; the only file of the room with HTTP.
 
 atlassian-python-api is used as a transport with paths: one `Cloud` object over our own session. Its paging follows any link and
 takes an answer without `values` for the end, its child objects sleep and read every object again (reference/dependencies.md 5,
@@ -21,12 +21,12 @@ import requests
 from atlassian.bitbucket.cloud import Cloud
 
 from syncd import errors, ports
-from syncd.bitbucket import oauth, shape, translate
+from syncd.bitbucket import shape, translate
 from syncd.model.ids import AccountId, HookId, RepositoryId
 from syncd.model.schema import Repository
 from syncd.model.work import Branch, Build, Deployment, PullRequest
 
-SERVICE = oauth.SERVICE
+SERVICE = "bitbucket"
 API_VERSION = "/2.0"
 PULL_REQUESTS_PER_PAGE = 50
 """More is a 400 for pull requests and their activity (reference/bitbucket.md 7.1)."""
@@ -50,24 +50,20 @@ logging.getLogger("atlassian").setLevel(logging.WARNING)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
     """
-    How a connection proves itself: an access token, an API token with its account, or an OAuth consumer (reference/bitbucket.md 2).
+    How a connection proves itself: an access token, or an API token with its account (reference/bitbucket.md 2).
 
     Args:
         token: an access token (Bearer), or with `user` an API token.
         user: e-mail address of the account behind an API token (HTTP Basic).
-        key, secret: of an OAuth consumer, instead of both.
     """
 
-    token: str = field(default="", repr=False)
+    token: str = field(repr=False)
     user: str = ""
-    key: str = ""
-    secret: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what would be sent without any credential: the library leaves an empty one out in silence."""
-        consumer = bool(self.key and self.secret)
-        if bool(self.token) is consumer or bool(self.key) is not bool(self.secret) or (consumer and self.user):
-            raise ValueError("a credential is either a token, with or without a user, or a consumer's key and secret")
+        if not self.token:
+            raise ValueError("a credential needs a token, with or without a user")
 
 
 class Client:
@@ -80,28 +76,22 @@ class Client:
         base_url: str,
         workspace: str,
         credential: Credential,
-        consumer: oauth.Consumer | None = None,
     ) -> None:
         """
         Args:
             session: from `transport.open_session`.
             base_url: the API root, with or without its last segment `/2.0`.
             workspace: slug or UUID.
-            consumer: gives the token when the credential is an OAuth consumer.
         """
         if not workspace:
             raise ValueError("a workspace is needed: the service has no list of them any more")
         root = base_url.rstrip("/").removesuffix(API_VERSION)
         self._base = urlsplit(root + API_VERSION)
-        self._session = session
-        self._consumer = consumer
-        signed: dict[str, str] = {}
-        if credential.token:
-            signed = (
-                {"username": credential.user, "password": credential.token}
-                if credential.user
-                else {"token": credential.token}
-            )
+        signed = (
+            {"username": credential.user, "password": credential.token}
+            if credential.user
+            else {"token": credential.token}
+        )
         self._cloud = Cloud(url=root, session=session, retry_with_header=False, **signed)  # type: ignore[no-untyped-call]  # the library's constructor has no types
         self._workspace = workspace
 
@@ -322,25 +312,6 @@ class Client:
 
     def _send(
         self, method: str, path: str, *, params: _Params | None = None, body: shape.Json | None = None, link: str = ""
-    ) -> requests.Response:
-        if self._consumer is None:
-            return self._request(method, path, params, body, link)
-        self._sign(self._consumer)
-        try:
-            return self._request(method, path, params, body, link)
-        except errors.Unauthorised as refusal:
-            if refusal.status != requests.codes.unauthorized:
-                raise
-        # A 401 was not done, so this repeats nothing: a token may end before its time (reference/bitbucket.md 2.2).
-        self._consumer.forget()
-        self._sign(self._consumer)
-        return self._request(method, path, params, body, link)
-
-    def _sign(self, consumer: oauth.Consumer) -> None:
-        self._session.headers["Authorization"] = f"Bearer {consumer.fetch_token()}"
-
-    def _request(
-        self, method: str, path: str, params: _Params | None, body: shape.Json | None, link: str
     ) -> requests.Response:
         # advanced_mode gives the answer itself: the library's own reading turns broken JSON into a text.
         answer: requests.Response = self._cloud.request(

@@ -7,7 +7,7 @@ from typing import Any
 from requests.adapters import BaseAdapter
 
 from syncd import errors, ports, transport
-from syncd.bitbucket import oauth, translate
+from syncd.bitbucket import translate
 from syncd.bitbucket.client import SERVICE, Client, Credential
 from syncd.model.ids import AccountId, HookId
 from syncd.model.schema import Repository
@@ -42,29 +42,18 @@ def open_side(
     Raises:
         ValueError: the address is none, or the workspace is empty.
     """
-
-    def session(url: str, reads: transport.Reads) -> transport.GuardedSession:
-        return transport.open_session(
-            service=SERVICE,
-            base_url=url,
-            gate=gate,
-            clock=clock,
-            explain=translate.explain,
-            user_agent=user_agent,
-            reads=reads,
-            paused=paused,
-            adapter=adapter,
-        )
-
-    consumer = None
-    if credential.key:
-        url = oauth.token_url(base_url)
-        asking = session(url, lambda *_: True)
-        consumer = oauth.Consumer(asking, url=url, key=credential.key, secret=credential.secret, clock=clock)
-    speaking = session(base_url, transport.reads_by_method)
-    return BitbucketSide(
-        Client(speaking, base_url=base_url, workspace=workspace, credential=credential, consumer=consumer)
+    session = transport.open_session(
+        service=SERVICE,
+        base_url=base_url,
+        gate=gate,
+        clock=clock,
+        explain=translate.explain,
+        user_agent=user_agent,
+        reads=transport.reads_by_method,
+        paused=paused,
+        adapter=adapter,
     )
+    return BitbucketSide(Client(session, base_url=base_url, workspace=workspace, credential=credential))
 
 
 class BitbucketSide:

@@ -19,7 +19,6 @@ _log = log.logger("flow.ledger")
 PACE_MAX = timedelta(seconds=1)
 # The gate turns so often for one request at most: other threads may take the place that was waited for.
 TURNS_MAX = 50
-QUOTA_CODE = "PUBLIC_API_BILLING_LIMIT_EXCEEDED"
 
 
 class Ledger:
@@ -151,7 +150,7 @@ class BudgetGate:
         """See `ports.Gate`."""
         if status != 429:
             return None
-        quota = code == QUOTA_CODE
+        quota = code == ports.QUOTA_CODE
         until = self._ledger.penalise(self._names, _retry_after(headers), until_month=quota)
         _log.warning("side.throttled", budget=self._names[0], until=until.isoformat(), quota=quota)
         return until

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from syncd import errors, ports
-from syncd.bitbucket import client
+from syncd.bitbucket import client, side
+from syncd.bitbucket.client import Credential
 from syncd.model.ids import PullRequestKey
 from syncd.sandbox.fault import FaultKind
-from tests.bitbucket.house import House, a_house
+from tests.bitbucket.house import House, OpenGate, StillClock, a_house
 
 BRANCHES = "refs/branches$"
 
@@ -298,3 +299,24 @@ def test_neither_token_nor_texts_nor_people_stand_in_logs_and_errors(
 def test_the_address_of_the_api_is_the_same_with_and_without_its_version(house: House) -> None:
     for url in (house.server.url, f"{house.server.url}/", f"{house.server.url}/2.0/"):
         assert house.open_side(house.token, url=url).fetch_repository("web").slug == "web"
+
+
+def test_a_credential_has_a_token() -> None:
+    with pytest.raises(ValueError, match="credential"):
+        Credential(token="", user="a@b")
+
+
+def test_a_credential_does_not_show_its_token() -> None:
+    assert "canary" not in repr(Credential(token="canary", user="a@b"))
+
+
+def test_a_side_needs_a_workspace() -> None:
+    with pytest.raises(ValueError, match="workspace"):
+        side.open_side(
+            base_url="https://api.bitbucket.org/2.0",
+            workspace="",
+            credential=Credential(token="t"),
+            gate=OpenGate(),
+            clock=StillClock(),
+            user_agent="syncd/tests",
+        )

@@ -1,6 +1,7 @@
 """Structured logs: the table of event names, and the one place that sets structlog up."""
 
 import contextlib
+import io
 import logging
 import re
 import sys
@@ -124,6 +125,16 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     logging.getLogger("atlassian").setLevel(logging.CRITICAL)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+class _Nowhere(io.StringIO):
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def silence() -> None:
+    """Write nothing: in the simulator faults are made on purpose, by the thousand."""
+    configure("critical", _Nowhere())
 
 
 def logger(room: str) -> Any:

@@ -55,7 +55,7 @@ def command(
     from syncd import log
     from syncd.simulate import campaign, scenario, setting
 
-    log.configure("critical")
+    log.silence()
     with tempfile.TemporaryDirectory(prefix="syncd-simulate-") as folder:
         home = setting.Setting(config, Path(folder), environment)
         tally = campaign.Tally()

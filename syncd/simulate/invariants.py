@@ -528,7 +528,7 @@ def health(case: Case) -> Iterator[Violation]:
         if not over:
             begun.setdefault(what, at)
             continue
-        since = begun.pop(what, None)
+        since = _met(case, what.partition(" ")[0], begun.pop(what, None), at)
         if since is None or at - since < timedelta(seconds=150) or case.scenario.net in (Net.HOOKS, Net.SWEEP):
             continue
         seen = [status for moment, status in case.evidence.statuses if moment == at]
@@ -546,6 +546,15 @@ def health(case: Case) -> Iterator[Violation]:
         yield _broken(
             "I35", f"nothing is wrong any more, and the state is {case.status['state']}: {'; '.join(reasons)}"
         )
+
+
+def _met(case: Case, service: str, since: datetime | None, until: datetime) -> datetime | None:
+    """When the first request met an outage: a service that is asked nothing is not known to be away."""
+    if since is None or service not in case.logs:
+        return since
+    return next(
+        (one.at for one in case.requests(service) if since <= one.at < until and one.status in (401, 403)), None
+    )
 
 
 def one_lead(case: Case) -> Iterator[Violation]:

@@ -21,14 +21,13 @@ from syncd.airtable import client as airtable_client
 from syncd.airtable.side import AirtableSide
 from syncd.bitbucket.side import BitbucketSide
 from syncd.flow import control
-from syncd.flow.intake import Verdict
 from syncd.model.change import Side
-from syncd.model.ids import EndpointId, SyncName
+from syncd.model.ids import SyncName
 from syncd.sandbox.adapter import MachineAdapter
 from syncd.sandbox.fault import Fault, FaultKind, FaultyMachine
 from syncd.sandbox.wire import Delivery, LogEntry
 from syncd.settings import Settings
-from syncd.simulate import direct, mortal, people, setting
+from syncd.simulate import direct, listener, mortal, people, setting
 from syncd.simulate import world as worlds
 from syncd.simulate.scenario import Net, Op, Scenario, Trouble
 from syncd.simulate.world import World
@@ -298,6 +297,7 @@ class Stage:
         self._keeper_due = self.clock.moment
         self._ledgers_due = self.clock.moment + LEDGERS_EVERY
         self._workers_due = [self.clock.moment for _ in self.crew.workers]
+        self.listener = listener.Listener(self.house.intake, self.clock)
         self.control = control.Control(
             contexts=lambda: [worker.context for worker in self.crew.workers],
             vital=self._vital,
@@ -588,29 +588,17 @@ class Stage:
         prefix = f"{setting.PUBLIC_URL}/hooks/{provider}/"
         if not delivery.url.startswith(prefix):
             return 404
-        endpoint = delivery.url.removeprefix(prefix)
-        headers = [(name.lower().encode(), text.encode()) for name, text in delivery.headers.items()]
         self._busy.add("listener")
         try:
-            verdict = self.house.intake.verify(provider, endpoint, headers, delivery.body)
-            if verdict is not Verdict.GOOD:
-                return 404 if verdict is Verdict.UNKNOWN else 401
-            kept = {name.lower(): text for name, text in delivery.headers.items() if name.lower().startswith("x-")}
-            self.house.intake.save(
-                [
-                    ports.Arrived(
-                        endpoint=EndpointId(endpoint), received_at=self.clock.now(), headers=kept, body=delivery.body
-                    )
-                ]
-            )
-        except errors.StoreError as error:
-            self.evidence.store_failures.append((self.clock.moment, str(error), bool(self.store.failed)))
-            return 503
+            status = self.listener.post(delivery)
         finally:
             self._busy.discard("listener")
-        self.evidence.acks.append((self.clock.moment, provider, delivery.id, 200))
-        self._wake()
-        return 200
+        if status == 503:
+            self.evidence.store_failures.append((self.clock.moment, "a delivery was refused", bool(self.store.failed)))
+        if status == 200:
+            self.evidence.acks.append((self.clock.moment, provider, delivery.id, 200))
+            self._wake()
+        return status
 
     def forged(self, status: int) -> None:
         """What a forged request was answered."""
@@ -753,7 +741,9 @@ class Stage:
             self.evidence.statuses.append((self.clock.moment, self.control.status()))
 
     def heal(self) -> None:
-        """Everything that was broken works again; what people did stays."""
+        """Everything that was broken works again; what people did stays, and what they have not begun they leave."""
+        self._move_world()
+        self._ops.clear()
         self._healed = True
         self._during.clear()
         self._troubles.clear()

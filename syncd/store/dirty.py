@@ -132,7 +132,13 @@ def _work_key(work: DirtyWork) -> dict[str, Any]:
 
 def claim_records(db: Connection, sync: SyncName, now: datetime, limit: int) -> tuple[DirtyRecord, ...]:
     """As `ports.Store.claim_records`."""
-    found = db.execute(_DUE, {"sync": sync, "now": columns.moment(now), "limit": limit}).fetchall()
+    at = columns.moment(now)
+    found = db.execute(_DUE, {"sync": sync, "now": at, "limit": limit}).fetchall()
+    if any(one[3] > at for one in found):
+        # Marked before the clock was set back: from now on it waits like any other, or it would be due for ever.
+        db.execute(
+            "UPDATE dirty_record SET since = :now WHERE sync = :sync AND since > :now", {"sync": sync, "now": at}
+        )
     db.executemany(
         "INSERT INTO claimed_record (sync, record, mark) VALUES (:sync, :record, :mark)",
         [{"sync": sync, "record": record, "mark": mark} for record, _, mark, _, _ in found],
@@ -143,7 +149,7 @@ def claim_records(db: Connection, sync: SyncName, now: datetime, limit: int) -> 
             record=RecordId(record),
             lane=Lane(lane),
             mark=mark,
-            since=columns.at(since),
+            since=columns.at(min(since, at)),
             attempts=attempts,
         )
         for record, lane, mark, since, attempts in found
@@ -163,6 +169,13 @@ def claim_work(
         "throttled_within": THROTTLED_WITHIN // timedelta(microseconds=1),
     }
     found = db.execute(_DUE_WORK, wanted).fetchall()
+    if any(one[4] > wanted["now"] for one in found):
+        db.execute(
+            "UPDATE dirty_work SET since = :now WHERE since > :now"
+            " AND repository IN (SELECT value FROM json_each(:repositories))",
+            wanted,
+        )
+        found = [(*one[:4], min(one[4], wanted["now"]), *one[5:]) for one in found]
     db.executemany(
         "INSERT INTO claimed_work (repository, dirt, name, mark) VALUES (:repository, :dirt, :name, :mark)",
         [{"repository": one[0], "dirt": one[1], "name": one[2], "mark": one[3]} for one in found],

@@ -67,7 +67,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Waiting:
+class Waiting:
     """One verified request in the writer's queue, with the handler that waits for its commit."""
 
     arrived: ports.Arrived
@@ -83,14 +83,34 @@ class _Answered(Exception):
         self.status = status
 
 
+class Writer(Protocol):
+    """Commits what handlers wait for, and tells them: a thread, or the simulator's own turn."""
+
+    @property
+    def beats(self) -> int:
+        """Grows at least once a second while it is not stuck."""
+
+    def put(self, waiting: Waiting) -> None:
+        """Commit this one soon, and answer its handler."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self, timeout_s: float) -> None:
+        """Commit what is queued, then end."""
+
+
 @dataclass(slots=True)
-class _Writer:
+class _Thread:
     """One thread that commits what is queued. No linger time is needed: while it commits, the next group gathers."""
 
     receiver: Receiver
-    queue: "SimpleQueue[_Waiting | None]" = field(default_factory=SimpleQueue)
+    queue: "SimpleQueue[Waiting | None]" = field(default_factory=SimpleQueue)
     beats: int = 0
     _thread: threading.Thread | None = None
+
+    def put(self, waiting: Waiting) -> None:
+        self.queue.put(waiting)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="syncd-intake", daemon=True)
@@ -110,13 +130,13 @@ class _Writer:
             except Empty:
                 continue
             if group:
-                self._commit(group)
+                commit(self.receiver, group)
             if last:
                 return
 
-    def _gather(self) -> tuple[list[_Waiting], bool]:
+    def _gather(self) -> tuple[list[Waiting], bool]:
         """The next group, and whether it is the last. Raises Empty after a second without any, so that the beat goes on."""
-        group: list[_Waiting] = []
+        group: list[Waiting] = []
         while len(group) < GROUP_MAX:
             try:
                 one = self.queue.get_nowait() if group else self.queue.get(timeout=1.0)
@@ -129,21 +149,23 @@ class _Writer:
             group.append(one)
         return group, False
 
-    def _commit(self, group: Sequence[_Waiting]) -> None:
-        saved = False
-        try:
-            self.receiver.save([one.arrived for one in group])
-            saved = True
-        except errors.StoreError as error:
-            _log.critical("store.failed", error=error.message, deliveries=len(group))
-        except Exception:  # noqa: BLE001 — top of the thread: it must answer 503 and live on, whatever broke
-            _log.critical("store.failed", deliveries=len(group), exc_info=True)
-        finally:
-            # Also when the log itself fails: a handler must never wait for nothing.
-            _answer_all(group, saved)
+
+def commit(receiver: Receiver, group: Sequence[Waiting]) -> None:
+    """Make a group durable in one commit, and let its handlers answer."""
+    saved = False
+    try:
+        receiver.save([one.arrived for one in group])
+        saved = True
+    except errors.StoreError as error:
+        _log.critical("store.failed", error=error.message, deliveries=len(group))
+    except Exception:  # noqa: BLE001 — top of the thread: it must answer 503 and live on, whatever broke
+        _log.critical("store.failed", deliveries=len(group), exc_info=True)
+    finally:
+        # Also when the log itself fails: a handler must never wait for nothing.
+        _answer_all(group, saved)
 
 
-def _answer_all(group: Sequence[_Waiting], saved: bool) -> None:
+def _answer_all(group: Sequence[Waiting], saved: bool) -> None:
     by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[bool]]] = {}
     for one in group:
         by_loop.setdefault(one.loop, []).append(one.durable)
@@ -167,7 +189,7 @@ class Hooks:
         counts: answers by status since the start; 0 counts senders that went away.
     """
 
-    def __init__(self, receiver: Receiver, clock: ports.Clock, limits: Limits) -> None:
+    def __init__(self, receiver: Receiver, clock: ports.Clock, limits: Limits, writer: Writer | None = None) -> None:
         self._receiver = receiver
         self._clock = clock
         self._limits = limits
@@ -175,7 +197,7 @@ class Hooks:
         self._held_bytes = 0
         self._closed = False
         self.counts: Counter[int] = Counter()
-        self._writer = _Writer(receiver)
+        self._writer: Writer = writer or _Thread(receiver)
         self._writer.start()
 
     @property
@@ -257,7 +279,7 @@ class Hooks:
         arrived = ports.Arrived(
             endpoint=EndpointId(endpoint), received_at=self._clock.now(), headers=_kept(headers), body=body
         )
-        self._writer.queue.put(_Waiting(arrived=arrived, loop=loop, durable=durable))
+        self._writer.put(Waiting(arrived=arrived, loop=loop, durable=durable))
         try:
             async with asyncio.timeout(self._limits.ack_wait_s):
                 saved = await durable
@@ -268,15 +290,18 @@ class Hooks:
             raise _Answered(503)
 
 
-def build(receiver: Receiver, clock: ports.Clock, *, limits: Limits | None = None) -> Hooks:
+def build(
+    receiver: Receiver, clock: ports.Clock, *, limits: Limits | None = None, writer: Writer | None = None
+) -> Hooks:
     """
-    The application, its writer thread running.
+    The application, its writer running.
 
     Args:
         receiver: verifies and saves; called from the event loop, `save` from the writer thread.
         clock: says when a delivery was received.
+        writer: commits; None: a thread of its own.
     """
-    return Hooks(receiver, clock, limits or Limits())
+    return Hooks(receiver, clock, limits or Limits(), writer)
 
 
 def _announced_bytes(headers: Sequence[tuple[bytes, bytes]]) -> int:

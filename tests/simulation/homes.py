@@ -13,7 +13,7 @@ from tests import shared
 @cache
 def home() -> setting.Setting:
     """The setting of `config/`."""
-    log.configure("critical")
+    log.silence()
     return setting.Setting(shared.ROOT / "config", Path(mkdtemp(prefix="syncd-simulation-")))
 
 

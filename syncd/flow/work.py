@@ -31,6 +31,8 @@ OVERLAP = timedelta(minutes=10)
 CLAIM_MAX = 200
 # What was read may be older than the event that led to it: look again after these (BW18).
 LOOK_AGAIN = (timedelta(seconds=5), timedelta(seconds=30))
+# How long a list may not show what an event told of (reliability.md BB27).
+LIST_LAG = timedelta(seconds=30)
 FINAL_STATES = frozenset({"MERGED", "DECLINED", "SUPERSEDED"})
 # Of what a first listing shows and nothing links by its name, only what moved so lately is asked for its commits: a call for
 # each of a thousand forgotten branches and merged pull requests would use up the hour again and again.
@@ -321,20 +323,28 @@ def read_repository(
         raise
     # First: an object that no listing shows again is never forgotten.
     reading.mark_odd(now)
-    changed = reading.save(now, _answered(marks, reading), listed_at=now)
+    changed = reading.save(now, _answered(marks, reading, now), listed_at=now)
     if newest is not None:
         context.store.save_text(_until_key(current), newest.isoformat())
     set_trouble(context, current, "", now)
     return len(changed.get(context.name, ()))
 
 
-def _answered(marks: Sequence[ports.DirtyWorkMark], reading: "Reading") -> list[ports.DirtyWorkMark]:
-    """What the lists of a repository tell; builds, and pull requests that no list shows, are read singly."""
+def _answered(marks: Sequence[ports.DirtyWorkMark], reading: "Reading", now: datetime) -> list[ports.DirtyWorkMark]:
+    """
+    What the lists of a repository tell; the rest is read singly: builds, pull requests that no list shows, and branches of
+    which an event told so lately that a list may not show it yet (BB27).
+    """
     stale, listed = _stale(marks, reading), {str(one.key.number) for one in reading.read}
     return [
         mark
         for mark in marks
-        if (mark.work.dirt in (Dirt.REPOSITORY, Dirt.BRANCH) and mark.work not in reading.odd)
+        if (mark.work.dirt is Dirt.REPOSITORY and mark.work not in reading.odd)
+        or (
+            mark.work.dirt is Dirt.BRANCH
+            and mark.work not in reading.odd
+            and not -LIST_LAG < now - mark.since < LIST_LAG
+        )
         or (mark.work.dirt is Dirt.PULL_REQUEST and mark.work.name in listed and mark not in stale)
     ]
 

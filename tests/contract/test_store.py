@@ -194,6 +194,20 @@ def test_a_key_marked_before_the_clock_was_set_back_is_due(store: Store) -> None
     assert [key.record for key in store.claim_records(SYNC, NOW, 10)] == [RECORD]
 
 
+def test_what_was_marked_before_the_clock_was_set_back_waits_like_any_other_once_it_was_claimed(store: Store) -> None:
+    """Found by the simulator: it was due again as soon as it was given back, at full speed until the clock had caught up."""
+    work = DirtyWork(repository=WEB, dirt=Dirt.REPOSITORY)
+    mark(store, at=s(3600))
+    store.mark_work([(work, None)], s(3600), s(3600))
+    (key,), (one,) = store.claim_records(SYNC, NOW, 10), store.claim_work([WEB], NOW, 10)
+    assert (key.since, one.since) == (NOW, NOW)
+    store.release_records([key], s(60), failed=False)
+    store.release_work([one], s(60), failed=False)
+    assert store.claim_records(SYNC, s(1), 10) == ()
+    assert store.claim_work([WEB], s(1), 10) == ()
+    assert len(store.claim_records(SYNC, s(60), 10)) == len(store.claim_work([WEB], s(60), 10)) == 1
+
+
 def test_claims_end_with_the_process(state: State) -> None:
     mark(state.store)
     state.store.mark_work([(DirtyWork(repository=WEB, dirt=Dirt.REPOSITORY), None)], NOW, NOW)

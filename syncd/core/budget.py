@@ -121,19 +121,26 @@ def spend(budget: Budget, cost: int, now: datetime, priority: int) -> tuple[Budg
     )
 
 
+def moved(budget: Budget, by: timedelta) -> Budget:
+    """The budget after the clock was set: every moment moves with it, so that nothing is freed and nothing delayed (CL01, CL02)."""
+    return replace(
+        budget,
+        stamps=tuple(at + by for at in budget.stamps),
+        blocked_until=None if budget.blocked_until is None else budget.blocked_until + by,
+        contended_at=None if budget.contended_at is None else budget.contended_at + by,
+        seen_at=None if budget.seen_at is None else budget.seen_at + by,
+    )
+
+
 def seen(budget: Budget, now: datetime) -> Budget:
     """
     The budget at `now`: what no window sees any more is dropped.
 
-    A clock set back is taken for no time passed at all: every moment moves back with it, so that no allowance is
-    regained by it and no wait grows (CL02).
+    A clock set back, while no process ran that could notice, is taken for no time passed at all.
     """
-    behind = _ZERO if budget.seen_at is None else budget.seen_at - now
-    stamps, blocked, contended = budget.stamps, budget.blocked_until, budget.contended_at
-    if behind > _ZERO:
-        stamps = tuple(at - behind for at in stamps)
-        blocked = None if blocked is None else blocked - behind
-        contended = None if contended is None else contended - behind
+    if budget.seen_at is not None and budget.seen_at > now:
+        budget = moved(budget, now - budget.seen_at)
+    stamps = budget.stamps
     longest = max((window.span for window in budget.windows), default=_ZERO)
     if stamps and now - stamps[0] >= longest:
         stamps = stamps[bisect_right(stamps, now - longest) :]
@@ -142,8 +149,6 @@ def seen(budget: Budget, now: datetime) -> Budget:
     return replace(
         budget,
         stamps=stamps,
-        blocked_until=blocked,
-        contended_at=contended,
         month=month if turned else budget.month,
         month_used=0 if turned else budget.month_used,
         seen_at=now,

@@ -17,6 +17,8 @@ _log = log.logger("flow.ledger")
 
 # The longest wait for the pace inside a request; a longer one goes back to the queue as `Throttled`.
 PACE_MAX = timedelta(seconds=1)
+# The wall clock and the steady one part by so much only when somebody set the first, or the machine slept.
+SET_LEAST = timedelta(seconds=1)
 # The gate turns so often for one request at most: other threads may take the place that was waited for.
 TURNS_MAX = 50
 
@@ -29,6 +31,7 @@ class Ledger:
         self._clock = clock
         self._lock = threading.Lock()
         self._budgets: dict[str, Budget] = {}
+        self._looked: tuple[datetime, float] | None = None
         self.charged: dict[str, int] = {}
 
     def gate(self, service: str, limits: Sequence[Budget]) -> "BudgetGate":
@@ -55,8 +58,8 @@ class Ledger:
 
     def spend(self, names: Sequence[str], priority: int) -> timedelta:
         """Take one request out of all of them together, or out of none; how long to wait then."""
-        now = self._clock.now()
         with self._lock:
+            now = self._now()
             asked = {name: budget.spend(self._budgets[name], 1, now, priority) for name in names}
             wait = max(wait for _, wait in asked.values())
             if wait <= timedelta(0):
@@ -68,10 +71,20 @@ class Ledger:
                 self._budgets.update({name: budget.seen(self._budgets[name], now) for name in names})
         return wait
 
+    def _now(self) -> datetime:
+        """The wall clock. When it was set since the last look, every budget moves with it; the steady clock tells."""
+        now, steady_s = self._clock.now(), self._clock.monotonic_s()
+        if self._looked is not None:
+            set_by = (now - self._looked[0]) - timedelta(seconds=steady_s - self._looked[1])
+            if abs(set_by) > SET_LEAST:
+                self._budgets = {name: budget.moved(one, set_by) for name, one in self._budgets.items()}
+        self._looked = (now, steady_s)
+        return now
+
     def penalise(self, names: Sequence[str], retry_after: timedelta | None, *, until_month: bool) -> datetime:
         """After a 429: nothing more goes to any of these budgets before the returned instant."""
-        now = self._clock.now()
         with self._lock:
+            now = self._now()
             for name in names:
                 present = self._budgets[name]
                 self._budgets[name] = (
@@ -83,8 +96,8 @@ class Ledger:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Every budget as `GET /status` shows it (SPEC section 5)."""
-        now = self._clock.now()
         with self._lock:
+            now = self._now()
             used = {name: budget.usage(one, now) for name, one in sorted(self._budgets.items())}
         return {
             name: {

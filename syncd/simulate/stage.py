@@ -69,6 +69,7 @@ class Evidence:
     sent: list[tuple[datetime, str, str, str, Any, int]] = field(default_factory=list)
     forged: list[int] = field(default_factory=list)
     told: list[tuple[datetime, str, Mapping[str, Any], bool]] = field(default_factory=list)
+    throttled: list[tuple[datetime, str]] = field(default_factory=list)
     restored_at: list[datetime] = field(default_factory=list)
     reloads: list[tuple[datetime, str, str]] = field(default_factory=list)
     applies: list[datetime] = field(default_factory=list)
@@ -411,6 +412,8 @@ class Stage:
             self.deliver()
 
     def _answered(self, service: str, method: str, path: str, body: bytes, status: int) -> None:
+        if status == 429:
+            self.evidence.throttled.append((self.clock.moment, service))
         if method != "GET" and not path.endswith("/listRecords"):
             self.evidence.sent.append((self.clock.moment, service, method, path, body, status))
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from syncd import errors, log, ports
-from syncd.flow import apply, cycle, digest, full_compare, generation, health, planning, refusal
+from syncd.flow import cycle, digest, full_compare, generation, health, outcomes, planning, refusal
 from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.change import AgreedKey, CreateBranch, Plan, RecordPlan, RecordState, Side, Write
@@ -136,7 +136,7 @@ class Control:
                 context.store.save_acceptance_once(context.name, emptied)
                 self._want_compare(context.name)
                 if plan_digest is not None:
-                    return _ran(context, "", apply.Tally())
+                    return _ran(context, "", outcomes.Tally())
             for repository in context.sync.repositories:
                 if problem := full_compare.compare_repository(context, repository.id, now):
                     raise errors.SyncdError(f"{problem}; nothing was applied", next_step="syncd status")
@@ -175,7 +175,7 @@ class Control:
                 # What waited behind the refusal goes on.
                 known = sorted(context.store.load_known(context.name))
                 context.store.mark_records(context.name, known, ports.Lane.COMPARE, after, after)
-            return _ran(context, done.run, done.tally or apply.Tally())
+            return _ran(context, done.run, done.tally or outcomes.Tally())
 
     def _claim(self, context: Context, ids: Sequence[RecordId], now: datetime) -> list[ports.DirtyRecord]:
         context.store.mark_records(context.name, ids, ports.Lane.EDIT, now, now)
@@ -296,7 +296,7 @@ class Control:
         return found
 
 
-def _ran(context: Context, run: str, tally: apply.Tally) -> dict[str, Any]:
+def _ran(context: Context, run: str, tally: outcomes.Tally) -> dict[str, Any]:
     return {
         "run": run,
         "sync": context.name,

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from syncd import errors, log, ports
 from syncd.core import guard, retry
-from syncd.flow import apply, collect, digest, full_compare, planning, recover, refusal, work
+from syncd.flow import apply, collect, digest, full_compare, outcomes, planning, recover, refusal, work
 from syncd.flow.context import Context
 from syncd.flow.trial import Trial
 from syncd.model.change import AgreedKey, Kind, Plan, RecordPlan, RecordState
@@ -45,7 +45,7 @@ class Pass:
     planned: Plan
     verdict: str = ""
     largest: tuple[str, ...] = ()
-    tally: apply.Tally | None = None
+    tally: outcomes.Tally | None = None
     run: str = ""
     digest: str = ""
     keys: tuple[RecordId, ...] = ()
@@ -168,7 +168,7 @@ def carry_out(
         key = marks.get(one.record)
         seen = collected.seen[one.record]
         jobs.append(
-            apply.Job(
+            outcomes.Job(
                 plan=one,
                 done=key.mark if key is not None else None,
                 seen=seen,

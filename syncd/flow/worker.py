@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from syncd import errors, log
 from syncd.core import budget
-from syncd.flow import apply, cycle, full_compare, recover, work
+from syncd.flow import cycle, full_compare, outcomes, recover, work
 from syncd.flow.context import Context
 from syncd.flow.effort import Effort
 from syncd.flow.trial import Trial
@@ -104,7 +104,7 @@ class Worker:
             return after
         return self._next(after, looked)
 
-    def _tell_writes(self, keys: Sequence[RecordId], tally: apply.Tally) -> None:
+    def _tell_writes(self, keys: Sequence[RecordId], tally: outcomes.Tally) -> None:
         """A write that a service does not let through is tried again by its record's mark; here it only shows (I35)."""
         for record in keys:
             self._unwritten.pop(record, None)

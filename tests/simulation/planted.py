@@ -30,6 +30,7 @@ from syncd.flow import (
     keeper,
     ledger,
     recover,
+    request,
     work,
     worker,
 )
@@ -269,7 +270,7 @@ def the_journal_forgets_what_was_there(to: Patches) -> None:
     def make(old: Any) -> Any:
         return lambda self, step, write, now: replace(old(self, step, write, now), before="null")
 
-    to.wrap(apply.Run, "_entry", make)
+    to.wrap(request.Requests, "entry", make)
 
 
 # ------------------------------------------------------------------------------------------- made once
@@ -440,8 +441,8 @@ def requests_cost_nothing(to: Patches) -> None:
 
 @bug("I22", fault="BB29", nets=(Net.ALL, Net.HOOKS, Net.SWEEP))
 def a_refusal_is_tried_at_once_for_ever(to: Patches) -> None:
-    def refuse(self: Any, step: Any, error: str) -> None:
-        self._end(step, Result.RETRY, error, again_at=self._context.clock.now() + timedelta(seconds=1))
+    def refuse(self: Any, step: Any, error: str, said: str = "") -> None:
+        self._outcomes.end(step, Result.RETRY, error, again_at=self._context.clock.now() + timedelta(seconds=1))
 
     to.set(apply.Run, "_refuse", refuse)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from syncd import log, ports
 from syncd.core import link, plan
-from syncd.flow import fault, work
+from syncd.flow import completeness, fault
 from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.ids import FieldId, PullRequestKey, RecordId
@@ -88,8 +88,8 @@ def collect(context: Context, ids: Sequence[RecordId], now: datetime, *, again: 
     records = _fetch(context, ids, unread)
     present = sorted(records)
     views = {view.repository.id: view for view in context.store.load_repositories(context.repository_ids)}
-    unknown = work.incomplete(context, views)
-    for repository in work.unknown(context, views):
+    unknown = completeness.incomplete(context, views)
+    for repository in completeness.unknown(context, views):
         # Said before anything waits for it: the read that makes it known marks what waits.
         context.store.save_text(ports.waiting_key(context.name, repository), "yes")
     accepted = context.store.load_accepted(context.name)
@@ -140,7 +140,7 @@ def _situations(
                 commits=own.commits,
                 builds=own.builds,
                 deployments=own.deployments,
-                incomplete=unknown or work.unread_of(own),
+                incomplete=unknown or completeness.unread_of(own),
             ),
             now=now,
             records_of=own.records_of,

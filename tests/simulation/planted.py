@@ -29,6 +29,7 @@ from syncd.flow import (
     intake,
     keeper,
     ledger,
+    reading,
     recover,
     request,
     work,
@@ -177,12 +178,12 @@ def the_first_edge_is_not_followed_on(to: Patches) -> None:
 
 @bug("I01", nets=(Net.ALL, Net.SWEEP))
 def deployments_are_not_read(to: Patches) -> None:
-    to.set(work.Reading, "deployments", _nothing)
+    to.set(reading.Reading, "deployments", _nothing)
 
 
 @bug("I01", nets=(Net.SWEEP, Net.ALL))
 def builds_are_not_swept(to: Patches) -> None:
-    to.set(work.Reading, "_read_builds", _nothing)
+    to.set(reading.Reading, "_read_builds", _nothing)
 
 
 @bug("I01")
@@ -194,7 +195,7 @@ def a_dead_pull_request_keeps_its_state(to: Patches) -> None:
 
         return completed
 
-    to.wrap(work.Reading, "_completed", make)
+    to.wrap(reading.Reading, "_completed", make)
 
 
 # ------------------------------------------------------------------------------------------ quiet and echoes

@@ -332,10 +332,17 @@ class Run:
     def _mirror(self, read: PullRequest, step: Step) -> None:
         """Put what was answered into the mirror, unless more than its attributes moved: then all of it is read."""
         known = self._context.store.load_pull_requests(read.key.repository, [read.key.number])
-        if not known or (known[0].source_commit, known[0].state) != (read.source_commit, read.state):
+        kept = replace(read, commit_records=known[0].commit_records, merged_on=known[0].merged_on) if known else read
+        ours = {write.target.name for write in step.writes if isinstance(write.target, Attribute)}
+        # What else moved was not planned from, and an own record is not marked by what is saved here.
+        before = (
+            replace(known[0], updated_on=read.updated_on, **{name: getattr(read, name) for name in ours})
+            if known
+            else None
+        )
+        if before != kept:
             self._reread(read.key.repository, Dirt.PULL_REQUEST, str(read.key.number))
             return
-        kept = replace(read, commit_records=known[0].commit_records, merged_on=known[0].merged_on)
         marking = self._marking(read.key.repository, step.records)
         self._context.store.save_work(read.key.repository, pull_requests=[kept], marking=marking)
 

@@ -255,3 +255,16 @@ def test_a_shared_pull_request_is_written_for_its_lead_and_read_into_all(tmp_pat
     lab.work("merge", repository="api", id=2)
     lab.run(MINUTE)
     assert lab.cells("Login page")["PR state"] == lab.cells("Audit log")["PR state"] == "Merged"
+
+
+def test_what_else_moved_in_a_pull_request_that_we_write_to_is_not_lost(tmp_path: Path) -> None:
+    """The answer to a write shows it, but the plan was made without it; its own delivery never came."""
+    lab = Lab(tmp_path)
+    stories.adopted(lab)
+    lab.bitbucket.arm(stories.no_delivery())
+    repository, number = lab.world.pull_requests["Rate limits"]
+    lab.work("edit_pull_request", repository=repository, id=number, draft=False, user="grace")
+    lab.edit("Rate limits", Details="said again")
+    lab.run(2 * MINUTE)
+    assert lab.pull_request(repository, number)["description"] == "said again"
+    assert lab.cells("Rate limits")["Status"] == "In Review"

@@ -24,7 +24,7 @@ from syncd import errors, ports
 from syncd.bitbucket import shape, translate
 from syncd.model.ids import AccountId, HookId, RepositoryId
 from syncd.model.schema import Repository
-from syncd.model.work import Branch, Build, Deployment, PullRequest
+from syncd.model.work import Branch, Build, Commit, Deployment, PullRequest
 
 SERVICE = "bitbucket"
 API_VERSION = "/2.0"
@@ -266,8 +266,13 @@ class Client:
         return [one for page, _ in self._pages(path, read, params, apart) for one in page]
 
     def _first_commits(self, path: str, home: RepositoryId, params: _Params) -> ports.HeadCommits:
-        found, more = next(self._pages(path, lambda one: translate.commit(one, home), params))
-        return ports.HeadCommits(commits=tuple(found), whole=not more)
+        """The first page that holds anything: an empty one with another behind it does not say that there is nothing."""
+        found: tuple[Commit, ...] = ()
+        for page, more in self._pages(path, lambda one: translate.commit(one, home), params):
+            found = tuple(page)
+            if found or not more:
+                return ports.HeadCommits(commits=found, whole=not more)
+        return ports.HeadCommits(commits=found, whole=True)
 
     def _pages(
         self, path: str, read: Callable[[Any], _T], params: _Params, apart: "_Apart | None" = None
@@ -292,13 +297,14 @@ class Client:
                 except shape.Malformed as problem:
                     if apart is None or not apart(value, str(problem)):
                         _unreadable("GET", path, str(problem), problem.code, cause=problem)
+            # Before the page is believed: who reads only its beginning must not take a lie for it.
+            if following is not None and not self._is_pinned(following):
+                _unreadable("GET", path, "the link to the next page leaves the API", "NEXT_ELSEWHERE")
             yield items, following is not None
             if following is None:
                 return
             if following in seen:
                 _unreadable("GET", path, "the links to the next page go round in a circle", "NEXT_LOOPS")
-            if not self._is_pinned(following):
-                _unreadable("GET", path, "the link to the next page leaves the API", "NEXT_ELSEWHERE")
             seen.add(following)
         _unreadable("GET", path, f"the list has more than {PAGES_MAX} pages", "NEXT_ENDLESS")
 

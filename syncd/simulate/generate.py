@@ -21,7 +21,8 @@ _ALONE = frozenset({FaultId.ST11, FaultId.SP04, FaultId.BU02, FaultId.SD04, Faul
 # A loss that no net but the sweep repairs.
 _NEEDS_SWEEP = frozenset({
     FaultId.AW01, FaultId.AW02, FaultId.AW03, FaultId.AW04, FaultId.BW03, FaultId.BW13, FaultId.ST11, FaultId.BW19, FaultId.BB13,
-    FaultId.SD04, FaultId.SD05, FaultId.SP04, FaultId.AT10, FaultId.BB29,
+    FaultId.SD04, FaultId.SD05, FaultId.SP04, FaultId.AT10, FaultId.BB29, FaultId.ST01,
+    FaultId.ST02, FaultId.ST03, FaultId.ST04,
 })  # fmt: skip
 
 

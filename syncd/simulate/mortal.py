@@ -34,8 +34,16 @@ _STORE_CODES = {
 _COMMIT_FAILS = (1034, "disk I/O error")
 
 
+# Many times what the busiest scenario needs (about 3,000).
+POINTS_MAX = 30_000
+
+
 class Crash(BaseException):
     """The process ends here, as by SIGKILL. No `except Exception` holds it up."""
+
+
+class Spins(BaseException):
+    """The process is busy without end: so many port calls, and it has not come to rest. No `except Exception` hides it."""
 
 
 class SimClock:
@@ -136,6 +144,8 @@ class Fate:
         if self.dead:
             raise Crash
         self.passed += 1
+        if self.passed > POINTS_MAX:
+            raise Spins(f"{self.passed} port calls, the last one {port}: {what}")
         dies = self.passed == self._at
         for one in self._left:
             death: Death = one[0]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from syncd.model.ids import RecordId
-from syncd.simulate import invariants, people, setting, world
+from syncd.simulate import invariants, mortal, people, setting, world
 from syncd.simulate.case import Case, Violation
 from syncd.simulate.oracle import Truth
 from syncd.simulate.scenario import Net, Scenario
@@ -56,24 +56,14 @@ def play(
     marks = {"begun": stage.begun_at}
     spans = [(stage.begun_at, stage.rules)]
     stage.on_reload = lambda: spans.append((stage.clock.moment, stage.rules))
-    stage.run(timedelta(minutes=scenario.minutes))
-    stage.heal()
-    marks["healed"] = stage.clock.moment
-    settled = _settle(stage)
-    marks["settled"] = marks["end"] = stage.clock.moment
-    # Before the extra pass, whose full compare would repair what the only net let through.
-    violations = list(invariants.convergence(gather(stage, marks, spans)))
-    # One more full pass: of this process, or of the next one, which begins with it.
-    if scenario.seed % 2:
-        stage.want_compare()
-    else:
-        stage.want_restart()
-    stage.run(timedelta(seconds=90))
-    marks["end"] = stage.clock.moment
+    try:
+        violations = _live(stage, marks, spans)
+    except mortal.Spins as spins:
+        at = stage.clock.moment
+        marks = {name: marks.get(name, at) for name in ("begun", "healed", "settled", "end")}
+        violations = [Violation(invariant="I36", text=f"it is busy without end: {spins}", at=at)]
     case = gather(stage, marks, spans)
     violations += [one for one in invariants.judge(case) if one not in violations]
-    if not settled:
-        violations.append(Violation(invariant="I01", text="it does not come to rest", at=marks["settled"]))
     return Played(
         scenario=scenario,
         violations=violations,
@@ -87,6 +77,27 @@ def play(
         case=case if keep else None,
         end=end_state(case) if keep else None,
     )
+
+
+def _live(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime, Any]]) -> list[Violation]:
+    """Disturb, heal, settle, one more pass; what broke before that pass, whose full compare would repair it."""
+    scenario = stage.scenario
+    stage.run(timedelta(minutes=scenario.minutes))
+    stage.heal()
+    marks["healed"] = stage.clock.moment
+    settled = _settle(stage)
+    marks["settled"] = marks["end"] = stage.clock.moment
+    violations = list(invariants.convergence(gather(stage, marks, spans)))
+    if not settled:
+        violations.append(Violation(invariant="I01", text="it does not come to rest", at=marks["settled"]))
+    # One more full pass: of this process, or of the next one, which begins with it.
+    if scenario.seed % 2:
+        stage.want_compare()
+    else:
+        stage.want_restart()
+    stage.run(timedelta(seconds=90))
+    marks["end"] = stage.clock.moment
+    return violations
 
 
 def _settle(stage: Stage) -> bool:

@@ -448,7 +448,7 @@ class Stage:
                 self.clock.moment = again
             else:
                 self.clock.moment += timedelta(milliseconds=10)
-        raise AssertionError("syncd never comes to rest")
+        raise mortal.Spins(f"{TURNS_MAX} turns in {span}")
 
     def _turn(self) -> datetime:
         """Everybody does what is due; when the next thing is."""

@@ -35,6 +35,7 @@ PROMISES: Mapping[str, str] = {
     "I30": "only mapped fields are kept",
     "I31": "it never needs a person to start again",
     "I32": "nothing is sent or acknowledged after a commit has failed",
+    "I36": "it comes to rest",
     "I35": "the status tells the truth",
     "I37": "a shared pull request is written for one record",
 }

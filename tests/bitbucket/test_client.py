@@ -70,6 +70,23 @@ def test_a_link_to_the_next_page_that_leaves_the_api_is_never_followed(house: Ho
     assert house.gate.reads == 1
 
 
+def test_commits_of_a_page_that_leads_elsewhere_are_not_believed(house: House) -> None:
+    """Found by the simulator: only the first page is read, and its link was not looked at."""
+    answer(house, {"values": [], "next": "https://evil.example/2.0/x"}, route="/commits")
+    with pytest.raises(errors.Unreachable) as failure:
+        house.side.fetch_head(house.repository, "feature", "main")
+    assert failure.value.code == "NEXT_ELSEWHERE"
+
+
+def test_an_empty_first_page_of_commits_is_not_a_head_without_commits(house: House) -> None:
+    house.do("push", repository="web", branch="feature/x", commits=2)
+    (head,) = [one.target_commit for one in house.side.fetch_branches(house.repository) if one.name == "feature/x"]
+    onward = f"{house.server.url}/2.0/repositories/acme/web/commits?include={head}&exclude=main"
+    answer(house, {"values": [], "next": onward}, route="/commits")
+    found = house.side.fetch_head(house.repository, head, "main")
+    assert (len(found.commits), found.whole) == (2, True)
+
+
 def test_links_that_go_round_in_a_circle_end_the_read(house: House) -> None:
     around = f"{house.server.url}/2.0/around"
     answer(house, {"values": [], "next": around}, count=None)

@@ -5,13 +5,10 @@ Planted bugs: small patches, applied in a test process only, each naming the pro
 found is nearly always a world that never makes the needed event.
 """
 
-import argparse
 import sqlite3
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -39,63 +36,19 @@ from syncd.flow.context import Context
 from syncd.model import value
 from syncd.model.change import Kind, Owner, Side
 from syncd.model.outcome import Result
-from syncd.simulate import generate, mortal, play, setting, stage
-from syncd.simulate.scenario import Net, Scenario
+from syncd.simulate import mortal, stage
 from syncd.store import sqlite
-from tests.simulation import homes
-
-
-class Patches:
-    """Attributes that are replaced for a while."""
-
-    def __init__(self) -> None:
-        self._kept: list[tuple[Any, str, Any]] = []
-
-    def set(self, owner: Any, name: str, fresh: Any) -> None:
-        """Replace one."""
-        self._kept.append((owner, name, owner.__dict__[name] if isinstance(owner, type) else getattr(owner, name)))
-        setattr(owner, name, fresh)
-
-    def wrap(self, owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        """Replace one by what `make` makes of it."""
-        self.set(owner, name, make(getattr(owner, name)))
-
-    def undo(self) -> None:
-        """Put everything back."""
-        while self._kept:
-            owner, name, old = self._kept.pop()
-            setattr(owner, name, old)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bug:
-    """
-    One planted bug.
-
-    Args:
-        breaks: promises by which it counts as found as intended.
-        nets: which scenarios are worth playing.
-        fault: only scenarios that hold this fault; "" any.
-    """
-
-    name: str
-    breaks: tuple[str, ...]
-    plant: Callable[[Patches], None]
-    nets: tuple[Net, ...] = tuple(Net)
-    fault: str = ""
-    variant: str | None = None
-
+from tests.simulation import hunt
+from tests.simulation.hunt import Bug, Patches, Plant
 
 BUGS: list[Bug] = []
 
 
-def bug(
-    *breaks: str, nets: tuple[Net, ...] = tuple(Net), fault: str = "", variant: str | None = None
-) -> Callable[[Callable[[Patches], None]], Callable[[Patches], None]]:
+def bug(*breaks: str) -> Callable[[Plant], Plant]:
     """Put a plant into the list, under its own name."""
 
-    def put(plant: Callable[[Patches], None]) -> Callable[[Patches], None]:
-        BUGS.append(Bug(name=plant.__name__, breaks=breaks, plant=plant, nets=nets, fault=fault, variant=variant))
+    def put(plant: Plant) -> Plant:
+        BUGS.append(Bug(name=plant.__name__, breaks=breaks, plant=plant))
         return plant
 
     return put
@@ -113,7 +66,7 @@ def the_oldest_pull_request_is_the_primary(to: Patches) -> None:
     to.set(link, "primary", lambda prs: min(prs, key=lambda pr: (pr.created_on, pr.key), default=None))
 
 
-@bug("I01", nets=(Net.ALL, Net.SWEEP))
+@bug("I01")
 def the_best_build_counts(to: Patches) -> None:
     to.set(attribute, "_WORST_RANK", {state: -rank for state, rank in attribute._WORST_RANK.items()})
 
@@ -131,7 +84,7 @@ def a_merge_has_no_time(to: Patches) -> None:
     to.wrap(mapping, "attribute_value", make)
 
 
-@bug("I01", fault="AT12")
+@bug("I01")
 def an_outage_is_never_over(to: Patches) -> None:
     def make(old: Any) -> Any:
         def failed(self: Any, error: Any, now: Any, jitter: float) -> None:
@@ -143,12 +96,12 @@ def an_outage_is_never_over(to: Patches) -> None:
     to.wrap(effort.Effort, "failed", make)
 
 
-@bug("I01", fault="AT03")
+@bug("I01")
 def a_retry_comes_next_month(to: Patches) -> None:
     to.set(retry, "next_attempt", lambda attempts, now, jitter: now + timedelta(days=30))
 
 
-@bug("I01", fault="NE01")
+@bug("I01")
 def keys_are_forgotten_when_a_read_fails(to: Patches) -> None:
     to.set(sqlite.SqliteStore, "release_records", _nothing)
 
@@ -176,12 +129,12 @@ def the_first_edge_is_not_followed_on(to: Patches) -> None:
     to.wrap(transition, "_follow", make)
 
 
-@bug("I01", nets=(Net.ALL, Net.SWEEP))
+@bug("I01")
 def deployments_are_not_read(to: Patches) -> None:
     to.set(reading.Reading, "deployments", _nothing)
 
 
-@bug("I01", nets=(Net.SWEEP, Net.ALL))
+@bug("I01")
 def builds_are_not_swept(to: Patches) -> None:
     to.set(reading.Reading, "_read_builds", _nothing)
 
@@ -252,7 +205,7 @@ def a_write_takes_the_next_cell_along(to: Patches) -> None:
     to.wrap(apply.Run, "_send_cells", make)
 
 
-@bug("I06", variant="both", fault="SECOND")
+@bug("I06")
 def nobody_is_asked(to: Patches) -> None:
     to.set(
         ownership,
@@ -261,7 +214,7 @@ def nobody_is_asked(to: Patches) -> None:
     )
 
 
-@bug("I07", "I08", fault="AW14", nets=(Net.ALL, Net.POLLING, Net.HOOKS))
+@bug("I07", "I08")
 def lost_races_are_not_told(to: Patches) -> None:
     to.set(changes, "_tell_races", _nothing)
 
@@ -277,7 +230,7 @@ def the_journal_forgets_what_was_there(to: Patches) -> None:
 # ------------------------------------------------------------------------------------------- made once
 
 
-@bug("I10", fault="BB16")
+@bug("I10")
 def a_vanished_branch_is_made_again(to: Patches) -> None:
     to.set(action, "_made_before", lambda rule, made, situation, linked, *, wanted: action._NOTHING_TO_DO)
 
@@ -321,7 +274,7 @@ def people_may_not_move_the_status(to: Patches) -> None:
     to.set(transition, "_reach", lambda *_: (False, "", ""))
 
 
-@bug("I13", "I01", fault="BB07")
+@bug("I13", "I01")
 def an_error_is_an_empty_list(to: Patches) -> None:
     def make(old: Any) -> Any:
         def pages(self: Any, *given: Any, **named: Any) -> Any:
@@ -346,12 +299,12 @@ def intents_have_no_rows(to: Patches) -> None:
     to.wrap(sqlite.SqliteStore, "save_intents", make)
 
 
-@bug("I14", fault="PR01")
+@bug("I14")
 def what_was_under_way_is_forgotten_at_start(to: Patches) -> None:
     to.set(recover, "begin", lambda context, now: 0)
 
 
-@bug("I14", fault="AT04")
+@bug("I14")
 def unclear_answers_are_never_looked_up(to: Patches) -> None:
     to.set(recover, "resolve", lambda context, now: None)
 
@@ -359,12 +312,12 @@ def unclear_answers_are_never_looked_up(to: Patches) -> None:
 # ------------------------------------------------------------------------------------------------ the nets
 
 
-@bug("I16", nets=(Net.HOOKS,))
+@bug("I16")
 def deliveries_are_acknowledged_and_dropped(to: Patches) -> None:
     to.set(intake.Intake, "save", _nothing)
 
 
-@bug("I16", nets=(Net.HOOKS,))
+@bug("I16")
 def events_make_nothing_dirty(to: Patches) -> None:
     def make(old: Any) -> Any:
         return lambda self, processed, dirty, *rest: old(self, processed, (), *rest)
@@ -372,42 +325,42 @@ def events_make_nothing_dirty(to: Patches) -> None:
     to.wrap(sqlite.SqliteStore, "save_processed", make)
 
 
-@bug("I16", nets=(Net.HOOKS,))
+@bug("I16")
 def pings_wake_nobody(to: Patches) -> None:
     to.set(sqlite.SqliteStore, "take_pinged", lambda self: frozenset())
 
 
-@bug("I16", nets=(Net.ALL, Net.HOOKS), fault="BW06")
+@bug("I16")
 def every_signature_is_good(to: Patches) -> None:
     to.set(intake.Intake, "verify", lambda self, *_: intake.Verdict.GOOD)
 
 
-@bug("I18", nets=(Net.SWEEP,))
+@bug("I18")
 def the_sweep_sees_no_rows(to: Patches) -> None:
     to.set(full_compare, "compare_table", lambda context, now, *_: (0, 0))
 
 
-@bug("I18", nets=(Net.SWEEP,))
+@bug("I18")
 def the_sweep_sees_no_repositories(to: Patches) -> None:
     to.set(full_compare, "compare_repository", lambda context, id, now: "")
 
 
-@bug("I18", "I35", nets=(Net.SWEEP,))
+@bug("I18", "I35")
 def the_sweep_is_never_due(to: Patches) -> None:
     to.set(full_compare, "is_due", lambda context, now: full_compare.last(context) is None)
 
 
-@bug("I19", nets=(Net.POLLING,))
+@bug("I19")
 def payloads_mark_nothing(to: Patches) -> None:
     to.set(changes, "_marks", lambda contexts, page: {})
 
 
-@bug("I19", nets=(Net.POLLING,))
+@bug("I19")
 def repositories_are_not_polled(to: Patches) -> None:
     to.set(keeper.Keeper, "_poll_bitbucket", _nothing)
 
 
-@bug("I19", nets=(Net.POLLING,))
+@bug("I19")
 def the_cursor_runs_ahead(to: Patches) -> None:
     def make(old: Any) -> Any:
         def save(self: Any, endpoint: Any, cursor: int, *rest: Any, **named: Any) -> Any:
@@ -418,7 +371,7 @@ def the_cursor_runs_ahead(to: Patches) -> None:
     to.wrap(sqlite.SqliteStore, "save_changes", make)
 
 
-@bug("I18", "I19", "I01", nets=(Net.SWEEP, Net.POLLING), fault="CL01")
+@bug("I18", "I19", "I01")
 def listings_go_by_our_clock(to: Patches) -> None:
     def until(context: Context, repository: Any) -> Any:
         (view,) = context.store.load_repositories([repository.id])
@@ -430,7 +383,7 @@ def listings_go_by_our_clock(to: Patches) -> None:
 # ------------------------------------------------------------------------------------------------- safety
 
 
-@bug("I20", fault="OP01")
+@bug("I20")
 def the_kill_switch_is_not_asked(to: Patches) -> None:
     to.set(mortal.MemorySwitch, "paused", lambda self, sync, side: "")
 
@@ -440,7 +393,7 @@ def requests_cost_nothing(to: Patches) -> None:
     to.set(ledger.Ledger, "spend", lambda self, names, priority: timedelta(0))
 
 
-@bug("I22", fault="BB29", nets=(Net.ALL, Net.HOOKS, Net.SWEEP))
+@bug("I22")
 def a_refusal_is_tried_at_once_for_ever(to: Patches) -> None:
     def refuse(self: Any, step: Any, error: str, said: str = "") -> None:
         self._outcomes.end(step, Result.RETRY, error, again_at=self._context.clock.now() + timedelta(seconds=1))
@@ -448,7 +401,7 @@ def a_refusal_is_tried_at_once_for_ever(to: Patches) -> None:
     to.set(apply.Run, "_refuse", refuse)
 
 
-@bug("I26", fault="SP04")
+@bug("I26")
 def a_new_rule_needs_no_word(to: Patches) -> None:
     to.set(cycle, "_sendable", lambda context, planned, accepted, *, accepting: planned)
 
@@ -490,7 +443,7 @@ def a_worker_stumbles(to: Patches) -> None:
     to.wrap(worker.Worker, "step", make)
 
 
-@bug("I32", fault="ST03")
+@bug("I32")
 def a_failed_commit_is_tried_again(to: Patches) -> None:
     def commit(self: Any) -> None:
         for _ in range(2):
@@ -516,79 +469,5 @@ def everybody_writes_a_shared_pull_request(to: Patches) -> None:
     to.set(fields, "may_write", lambda draft, pull_request: (pull_request.state == "OPEN", ""))
 
 
-# ------------------------------------------------------------------------------------------------- finding
-
-
-@contextmanager
-def planted(one: Bug) -> Iterator[None]:
-    """With the bug in the product, in this process."""
-    patches = Patches()
-    try:
-        one.plant(patches)
-        yield
-    finally:
-        patches.undo()
-
-
-def _candidates(home: setting.Setting, one: Bug) -> Iterator[Scenario]:
-    """Generated scenarios that can show it, in the order of their seeds."""
-    for seed in range(100_000, 130_000):
-        made = replace(generate.scenario(home, seed), choices=0, fresh=False)
-        parts: tuple[Any, ...] = (*made.ops, *made.troubles, *made.store)
-        held = {each.fault for each in parts} | ({"PR01"} if made.deaths else set())
-        right = made.net in one.nets and (not one.fault or one.fault in held)
-        if right and (one.variant is None or made.variant == one.variant):
-            yield made
-
-
-def find(home: setting.Setting, one: Bug, cpu_s: float = 60.0) -> tuple[str, float, int]:
-    """
-    Look for it.
-
-    Returns:
-        The promises that were found broken ("" when none was), the CPU seconds it took, and how many scenarios.
-    """
-    begun, played = time.process_time(), 0
-    others: set[str] = set()
-    for scenario in _candidates(home, one):
-        # Worlds are synced by the sound daemon.
-        home.start(scenario)
-        if time.process_time() - begun > cpu_s:
-            break
-        played += 1
-        with planted(one):
-            try:
-                found = {each.invariant for each in play.play(home, scenario).violations}
-            except stage.Blocked:
-                continue
-            except (AssertionError, KeyError, ValueError) as error:
-                found = {f"I31 ({type(error).__name__})"}
-        intended = [name for name in one.breaks if name in found]
-        if intended:
-            return ", ".join(intended), time.process_time() - begun, played
-        others |= found
-    return ", ".join(sorted(others)), time.process_time() - begun, played
-
-
-def main() -> int:
-    """Print the table. Ends with 1 when fewer than 95 % were found as intended."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*")
-    parser.add_argument("--cpu-seconds", type=float, default=60.0)
-    given = parser.parse_args()
-    home, chosen = homes.home(), [one for one in BUGS if not given.names or one.name in given.names]
-    as_intended = 0
-    print(f"{'bug':<46} {'breaks':<16} {'CPU-s':>6} {'played':>6}  found by")
-    for one in chosen:
-        found, spent, played = find(home, one, given.cpu_seconds)
-        as_intended += bool(set(found.split(", ")) & set(one.breaks))
-        print(
-            f"{one.name.replace('_', ' '):<46} {' '.join(one.breaks):<16} {spent:>6.1f} {played:>6}  {found or 'NOT FOUND'}",
-            flush=True,
-        )
-    print(f"\n{as_intended} of {len(chosen)} found by an intended promise within {given.cpu_seconds:.0f} CPU-s each")
-    return int(as_intended < 0.95 * len(chosen))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(hunt.main(BUGS))

@@ -199,12 +199,19 @@ class GuardedSession(requests.Session):
             call = self._call(request)
             self._require_home(request, call)
             response = self._exchange(request, call)
-            target = response.headers.get("location", "")
-            if response.status_code not in _REDIRECTS or not target:
+            if response.status_code not in _REDIRECTS:
                 return response
-            request = request.copy()
-            request.prepare_url(urljoin(str(request.url), target), None)
+            # `_exchange` has refused what leads nowhere.
+            request = _redirected(request, response) or request
         raise self._failed(call, "too many redirects", code="REDIRECT_LOOP")
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - part of the base class
+        """
+        None: to the base class no answer leads anywhere.
+
+        Even when it is not to follow, it would read the whole body without a bound, and break over an address that is none.
+        """
+        return None
 
     # ------------------------------------------------------------------------------------------- one exchange
 
@@ -324,8 +331,13 @@ class GuardedSession(requests.Session):
                 code=code,
                 detail=detail,
             )
-        if status in _REDIRECTS and not call.changing and response.headers.get("location"):
-            return None
+        if status in _REDIRECTS and response.headers.get("location"):
+            if _redirected(response.request, response) is None:
+                return self._failed(
+                    call, "it leads to an address that cannot be read", status=status, code="BROKEN_ANSWER"
+                )
+            if not call.changing:
+                return None
         if status in {401, 403}:
             kind = errors.Unauthorised
             next_step = "check the connection's token, its scopes and its grants: syncd check --live"
@@ -377,6 +389,17 @@ class GuardedSession(requests.Session):
 
 
 # -------------------------------------------------------------------------------------------------------- pure parts
+
+
+def _redirected(request: requests.PreparedRequest, response: requests.Response) -> requests.PreparedRequest | None:
+    """The same request to where an answer leads; None when that is no address."""
+    moved = request.copy()
+    try:
+        moved.prepare_url(urljoin(str(request.url), response.headers["location"]), None)
+    except ValueError:
+        # Of `urljoin`, and of requests, whose errors about addresses are of this class.
+        return None
+    return moved
 
 
 def _pieces(response: requests.Response) -> Iterator[bytes]:

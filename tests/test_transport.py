@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import io
 import json
 import socket
 import ssl
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 import requests
-from requests.adapters import BaseAdapter
+import urllib3
+from requests.adapters import BaseAdapter, HTTPAdapter
 
 from syncd import errors, transport
 from tests import wire_stand
@@ -378,6 +380,55 @@ def test_a_read_follows_a_redirect_on_its_own_host_only() -> None:
             read(open_to(server.url), server.url)
         assert caught.value.code == "WRONG_HOST"
         assert evil.requests == []
+
+
+class _Left(io.BytesIO):
+    """A body that knows how far it was read when it was closed."""
+
+    left_at = 0
+
+    def close(self) -> None:
+        self.left_at = self.left_at if self.closed else self.tell()
+        super().close()
+
+
+class _Answering(BaseAdapter):
+    """A network that gives one answer."""
+
+    def __init__(self, answer: urllib3.HTTPResponse) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        built: requests.Response = HTTPAdapter().build_response(request, self.answer)
+        return built
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("location", ["http://[::1", "http://*.example/", "http://a:b/", "//["])
+def test_a_redirect_to_no_address_is_a_failed_read_and_an_unclear_change(status: int, location: str) -> None:
+    for act, kind in ((read, errors.Unreachable), (change, errors.Unclear)):
+        with RawServer(
+            sends(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\nLocation: {location}\r\n\r\n".encode("latin-1"))
+        ) as server:
+            with pytest.raises(errors.ServiceError) as caught:
+                act(open_to(server.url), server.url)
+            assert len(server.requests) == 1
+        assert type(caught.value) is kind
+        assert_silent_about_secrets(caught.value)
+
+
+def test_the_body_of_a_redirect_is_bounded_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base class would read it whole to look where it leads."""
+    monkeypatch.setattr(transport, "BODY_BYTES_MAX", 100_000)
+    whole = _Left(b"x" * 5_000_000)
+    answer = urllib3.HTTPResponse(body=whole, status=302, headers={"location": "/v0/other"}, preload_content=False)
+    with pytest.raises(errors.Gone):
+        change(open_to("http://127.0.0.1:1", adapter=_Answering(answer)), "http://127.0.0.1:1")
+    assert whole.left_at < 500_000
 
 
 def test_redirects_that_never_end_are_a_failed_read() -> None:

@@ -272,6 +272,7 @@ _HEADERS: tuple[dict[str, str], ...] = (
     {"location": "https://elsewhere.example/2.0/x"},
     {"location": "//elsewhere.example"},
     {"location": "/v0/again"},
+    *({"location": location} for location in ("http://[::1", "http://*.example", "http://", "//a:b/", "\xff")),
     {"retry-after": "9" * 400},
     {"retry-after": "-1"},
     {"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"},
@@ -448,9 +449,11 @@ _ENDLESS_AIRTABLE = [mutate.dumped({"records": [], "offset": offset}) for offset
 
 
 def _to_each(calls: Sequence[object], endless: list[bytes], bodies: list[bytes]) -> list[bytes]:
-    """Every endless list as the answer to every call, and each recorded answer to one."""
+    """Every header with statuses that look at it, every endless list to every call, and each recorded answer to one."""
     found = [bytes([call, 0, 0]) + body for body in endless for call in range(len(calls))]
-    return found + [bytes([at % len(calls), 0, 0]) + body for at, body in enumerate(bodies)]
+    # Every header with a redirect, another one, and a refusal for now: to a call that reads, and to one that changes.
+    odd = [bytes([call, status, at]) for at in range(len(_HEADERS)) for status in (6, 8, 17) for call in (0, 4)]
+    return odd + found + [bytes([at % len(calls), 0, 0]) + body for at, body in enumerate(bodies)]
 
 
 def _mutate_json(head: int) -> mutate.Mutator:

@@ -37,7 +37,7 @@ def test_bytes_without_any_sense_end_as_declared(target: Target, data: bytes) ->
 @targets
 def test_recorded_and_handmade_inputs_end_as_declared(target: Target) -> None:
     shared.path("fixtures/bitbucket")
-    for data in target.seeds()[:160]:
+    for data in target.seeds()[:240]:
         timed(target, data)
 
 

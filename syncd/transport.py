@@ -199,10 +199,11 @@ class GuardedSession(requests.Session):
             call = self._call(request)
             self._require_home(request, call)
             response = self._exchange(request, call)
-            if response.status_code not in _REDIRECTS:
+            target = response.headers.get("location", "")
+            if response.status_code not in _REDIRECTS or not target:
                 return response
-            # `_exchange` has refused what leads nowhere.
-            request = _redirected(request, response) or request
+            request = request.copy()
+            request.prepare_url(urljoin(str(request.url), target), None)
         raise self._failed(call, "too many redirects", code="REDIRECT_LOOP")
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - part of the base class
@@ -331,8 +332,8 @@ class GuardedSession(requests.Session):
                 code=code,
                 detail=detail,
             )
-        if status in _REDIRECTS and response.headers.get("location"):
-            if _redirected(response.request, response) is None:
+        if status in _REDIRECTS and (target := response.headers.get("location")):
+            if not _is_address(target):
                 return self._failed(
                     call, "it leads to an address that cannot be read", status=status, code="BROKEN_ANSWER"
                 )
@@ -391,15 +392,14 @@ class GuardedSession(requests.Session):
 # -------------------------------------------------------------------------------------------------------- pure parts
 
 
-def _redirected(request: requests.PreparedRequest, response: requests.Response) -> requests.PreparedRequest | None:
-    """The same request to where an answer leads; None when that is no address."""
-    moved = request.copy()
+def _is_address(target: str) -> bool:
+    """Whether a redirect leads anywhere at all; where is judged before anything is sent there."""
     try:
-        moved.prepare_url(urljoin(str(request.url), response.headers["location"]), None)
+        requests.PreparedRequest().prepare_url(urljoin("https://any.example/", target), None)
     except ValueError:
         # Of `urljoin`, and of requests, whose errors about addresses are of this class.
-        return None
-    return moved
+        return False
+    return True
 
 
 def _pieces(response: requests.Response) -> Iterator[bytes]:

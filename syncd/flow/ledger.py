@@ -21,6 +21,9 @@ PACE_MAX = timedelta(seconds=1)
 SET_LEAST = timedelta(seconds=1)
 # The gate turns so often for one request at most: other threads may take the place that was waited for.
 TURNS_MAX = 50
+# The longest silence that a service's header can ask for.
+RETRY_AFTER_S_MAX = 3600
+_DIGITS_MAX = 9
 
 
 class Ledger:
@@ -172,4 +175,7 @@ class BudgetGate:
 def _retry_after(headers: Mapping[str, str]) -> timedelta | None:
     """Neither service documents the header (airtable.md 7, bitbucket.md 9); it is honoured if it ever appears, in seconds."""
     text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-    return timedelta(seconds=min(int(text), 3600)) if text.isdecimal() else None
+    if not text.isdecimal():
+        return None
+    # A number of thousands of digits is not even read: Python refuses those with an error of its own.
+    return timedelta(seconds=RETRY_AFTER_S_MAX if len(text) > _DIGITS_MAX else min(int(text), RETRY_AFTER_S_MAX))

@@ -49,3 +49,22 @@ def test_a_clock_set_back_between_two_processes_costs_one_wait() -> None:
     again = Ledger(store, clock).gate("airtable", [budget.airtable_base("base", 0.8, None)])
     again.charge(changing=True)
     assert timedelta(0) < clock.at - before <= timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("header", "waits_s"),
+    [
+        pytest.param("7", 7, id="seconds"),
+        pytest.param("3601", 3600, id="more than an hour"),
+        pytest.param("9" * 5000, 3600, id="five thousand digits"),
+        # What the budget waits by itself.
+        pytest.param("-1", 30, id="negative"),
+        pytest.param("Fri, 31 Dec 9999 23:59:59 GMT", 30, id="a date"),
+        pytest.param("", 30, id="empty"),
+    ],
+)
+def test_a_refusal_for_now_is_followed_by_at_most_an_hour_of_silence(header: str, waits_s: int) -> None:
+    clock = VirtualClock()
+    gate = Ledger(SqliteStore.in_memory(), clock).gate("airtable", [budget.airtable_base("base", 0.8, None)])
+    until = gate.observe(429, {"Retry-After": header}, "")
+    assert until == clock.now() + timedelta(seconds=waits_s)

@@ -15,7 +15,7 @@ import requests
 import urllib3
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from syncd import errors, transport
+from syncd import errors, ports, transport
 from syncd.airtable import client as airtable_client
 from syncd.airtable import delivery as airtable_delivery
 from syncd.airtable import shape as airtable_shape
@@ -24,14 +24,17 @@ from syncd.bitbucket import client as bitbucket_client
 from syncd.bitbucket import delivery as bitbucket_delivery
 from syncd.bitbucket import shape as bitbucket_shape
 from syncd.bitbucket import translate as bitbucket_translate
+from syncd.core import budget
+from syncd.flow import ledger
 from syncd.model import value
 from syncd.model.ids import AccountId, BaseId, FieldId, HookId, RecordId, RepositoryId, TableId
 from syncd.model.schema import Field
 from syncd.model.value import Unknown
+from syncd.store.sqlite import SqliteStore
 from tests.airtable.cells import PRECISIONS
 from tests.fuzz import mutate
 from tests.fuzz.target import Target, recorded, require
-from tests.wire_stand import HandClock, NotingGate
+from tests.wire_stand import HandClock
 
 HOME = RepositoryId("{11111111-1111-1111-1111-111111111111}")
 _OWN = AccountId("usrOWN00000000001")
@@ -274,6 +277,8 @@ _HEADERS: tuple[dict[str, str], ...] = (
     {"location": "/v0/again"},
     *({"location": location} for location in ("http://[::1", "http://*.example", "http://", "//a:b/", "\xff")),
     {"retry-after": "9" * 400},
+    {"retry-after": "9" * 5000},
+    {"retry-after": "\u0663\u00b2"},
     {"retry-after": "-1"},
     {"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"},
     {"content-length": "3"},
@@ -356,6 +361,15 @@ def _asked(ask: Callable[[], Any], network: _Anything, root: str, *, reads: tran
     require(len(network.asked) <= 8, f"{len(network.asked)} requests for one answer")
 
 
+# Only asked whether it holds a budget, which it never does.
+_EMPTY = SqliteStore.in_memory()
+
+
+def _gate(clock: HandClock, limits: budget.Budget) -> ports.Gate:
+    """The real one: it reads headers of the answer as well. Nothing is loaded from the state or saved in it."""
+    return ledger.Ledger(_EMPTY, clock).gate(limits.name, [limits])
+
+
 def run_airtable_client(data: bytes) -> None:
     """The first three bytes choose the call, the status and the headers of the answer."""
     data = data.ljust(3, b"\0")
@@ -363,7 +377,7 @@ def run_airtable_client(data: bytes) -> None:
     with transport.open_session(
         service="airtable",
         base_url=root,
-        gate=NotingGate(clock),
+        gate=_gate(clock, budget.airtable_base("airtable", 0.8, None)),
         clock=clock,
         explain=airtable_translate.explain,
         user_agent="syncd-test",
@@ -382,7 +396,7 @@ def run_bitbucket_client(data: bytes) -> None:
     with transport.open_session(
         service="bitbucket",
         base_url=root,
-        gate=NotingGate(clock),
+        gate=_gate(clock, budget.bitbucket("bitbucket", 1000, 1.0)),
         clock=clock,
         explain=bitbucket_translate.explain,
         user_agent="syncd-test",
@@ -499,14 +513,14 @@ TARGETS = (
     ),
     Target(
         name="bitbucket-client",
-        files=("bitbucket/client.py", "bitbucket/translate.py", "bitbucket/shape.py", "transport.py"),
+        files=("bitbucket/client.py", "bitbucket/translate.py", "bitbucket/shape.py", "transport.py", "flow/ledger.py"),
         seeds=lambda: _to_each(_ASK_BITBUCKET, _ENDLESS_BITBUCKET, _bodies("bitbucket")),
         run=run_bitbucket_client,
         mutate=_mutate_json(3),
     ),
     Target(
         name="airtable-client",
-        files=("airtable/client.py", "airtable/translate.py", "airtable/shape.py", "transport.py"),
+        files=("airtable/client.py", "airtable/translate.py", "airtable/shape.py", "transport.py", "flow/ledger.py"),
         seeds=lambda: _to_each(_ASK_AIRTABLE, _ENDLESS_AIRTABLE, _bodies("airtable")),
         run=run_airtable_client,
         mutate=_mutate_json(3),

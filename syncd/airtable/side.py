@@ -276,12 +276,13 @@ def _hook_state(raw: Any) -> ports.HookState:
     url = raw.get("notificationUrl") if isinstance(raw, dict) else None
     hook = HookId(shape.identity(raw, "id", "ach", "a webhook"))
     following = raw.get("cursorForNextPayload")
-    if isinstance(following, bool) or not isinstance(following, int) or following < 1:
-        raise shape.ShapeError("a webhook has no number 'cursorForNextPayload'")
+    if isinstance(following, bool) or not isinstance(following, int) or not 1 <= following <= shape.NUMBER_MAX:
+        raise shape.ShapeError("a webhook has no fitting number 'cursorForNextPayload'")
     notifying = raw.get("areNotificationsEnabled") is True
     return ports.HookState(
         hook=hook,
-        url=url if isinstance(url, str) else "",
+        # One that no store takes is not ours, and must not cost the whole list.
+        url=shape.sound(url) if isinstance(url, str) else "",
         # One without an address has nobody to ping.
         healthy=raw.get("isHookEnabled") is True and (notifying or not url),
         notifying=notifying,
@@ -291,9 +292,12 @@ def _hook_state(raw: Any) -> ports.HookState:
 
 
 def _new_hook(raw: Any) -> ports.NewHook:
+    secret = shape.text(raw, "macSecretBase64", "the new webhook")
+    if not secret.isascii():
+        raise shape.ShapeError("the secret of the new webhook is not Base64")
     return ports.NewHook(
         hook=HookId(shape.identity(raw, "id", "ach", "the new webhook")),
-        secret=shape.text(raw, "macSecretBase64", "the new webhook"),
+        secret=secret,
         expires=shape.moment(raw.get("expirationTime")),
     )
 

@@ -1,5 +1,7 @@
 """The whole room over real HTTP against the emulated Airtable, under the choices that the documents leave open."""
 
+import contextlib
+import json
 import random
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -24,7 +26,7 @@ from tests.airtable.cells import VALUES, held_by
 from tests.airtable.stand import Stand
 from tests.sandbox import airtable_setup
 from tests.sandbox.airtable_setup import ANNA, BOT
-from tests.wire_stand import HandClock, NotingGate
+from tests.wire_stand import HandClock, NotingGate, RawServer, says
 
 MISSING = RecordId("recAAAAAAAAAAAAAA")
 
@@ -402,6 +404,41 @@ def test_a_hook_lives_through_its_calls(at: Stand) -> None:
 def test_a_hook_without_an_address_only_stores_payloads(at: Stand) -> None:
     made = at.side.create_hook("")
     assert [(state.hook, state.url, state.healthy) for state in at.side.fetch_hooks()] == [(made.hook, "", True)]
+
+
+@contextlib.contextmanager
+def hooks_say(body: object) -> Iterator[side.AirtableSide]:
+    """A side to which one call is answered with this."""
+    clock = HandClock()
+    with RawServer(says(json.dumps(body))) as server:
+        yield side.open_side(
+            base_url=server.url,
+            base=BaseId("appBASE0000000001"),
+            token="patX",
+            gate=NotingGate(clock),
+            clock=clock,
+            user_agent="syncd-test",
+        )
+
+
+@pytest.mark.parametrize("number", [10**30, 2**63, 0, True, 1.5, "8", None], ids=repr)
+def test_a_hook_list_with_a_number_that_no_store_takes_is_a_failed_read(number: Any) -> None:
+    hook = {"id": "achHOOK0000000001", "cursorForNextPayload": number}
+    with hooks_say({"webhooks": [hook]}) as asked, pytest.raises(errors.Unreachable, match="cursorForNextPayload"):
+        asked.fetch_hooks()
+
+
+def test_one_hook_with_an_odd_address_does_not_cost_the_list() -> None:
+    odd = {"id": "achHOOK0000000001", "cursorForNextPayload": 2**63 - 1, "notificationUrl": "https://a/\ud800"}
+    plain = {"id": "achHOOK0000000002", "cursorForNextPayload": 1, "notificationUrl": "https://a/é"}
+    with hooks_say({"webhooks": [odd, plain]}) as asked:
+        assert [hook.url for hook in asked.fetch_hooks()] == ["https://a/?", "https://a/é"]
+
+
+def test_a_new_hook_whose_secret_is_half_a_character_is_unclear() -> None:
+    made = {"id": "achHOOK0000000001", "macSecretBase64": "\ud800", "expirationTime": "2026-11-28T06:00:00.000Z"}
+    with hooks_say(made) as asked, pytest.raises(errors.Unclear, match="Base64"):
+        asked.create_hook("")
 
 
 def test_an_expired_hook_cannot_be_renewed(at: Stand) -> None:

@@ -20,6 +20,7 @@ from syncd.airtable import client as airtable_client
 from syncd.airtable import delivery as airtable_delivery
 from syncd.airtable import shape as airtable_shape
 from syncd.airtable import translate as airtable_translate
+from syncd.airtable.side import AirtableSide
 from syncd.bitbucket import client as bitbucket_client
 from syncd.bitbucket import delivery as bitbucket_delivery
 from syncd.bitbucket import shape as bitbucket_shape
@@ -307,6 +308,12 @@ class _Anything(BaseAdapter):
 
 
 _TABLE, _RECORD, _HOOK = TableId("tblTABLE000000001"), RecordId("recRECORD00000001"), HookId("achHOOK0000000001")
+
+
+def _side(calls: airtable_client.Client) -> AirtableSide:
+    return AirtableSide(calls, BaseId("appBASE0000000001"))
+
+
 _ASK_AIRTABLE: tuple[Callable[[airtable_client.Client], Any], ...] = (
     lambda one: one.whoami(),
     lambda one: one.tables(lambda raw: airtable_translate.parse_tables(BaseId("appBASE0000000001"), raw)),
@@ -318,7 +325,9 @@ _ASK_AIRTABLE: tuple[Callable[[airtable_client.Client], Any], ...] = (
         lambda raw: airtable_translate.parse_record(raw, FIELDS), _TABLE, {_RECORD: {FIELDS[0].id: "x"}}
     ),
     lambda one: one.payloads(lambda raw: airtable_delivery.parse_changes(raw, 1, _BY_ID, None), _HOOK, 1),
-    lambda one: one.hooks(lambda raw: airtable_shape.identity(raw, "id", "ach", "a webhook")),
+    lambda one: require_storable(_side(one).fetch_hooks()),
+    lambda one: require_storable(_side(one).create_hook("https://syncd.example/hooks/airtable/a1")),
+    lambda one: require_storable(_side(one).send_hook_renewal(_HOOK)),
     lambda one: one.enable_notifications(_HOOK),
     lambda one: one.delete_hook(_HOOK),
 )
@@ -459,11 +468,31 @@ _ENDLESS_BITBUCKET = [
         "",
     )
 ]
+# A list of webhooks and a new one, right and with one thing that no store takes.
+_HOOK_LIST = {
+    "id": _HOOK,
+    "notificationUrl": "https://syncd.example/hooks/airtable/a1",
+    "cursorForNextPayload": 8,
+    "isHookEnabled": True,
+    "areNotificationsEnabled": True,
+    "expirationTime": "2026-11-28T06:00:00.000Z",
+    "macSecretBase64": "c2VjcmV0",
+}
+_HOOKS_AIRTABLE = [
+    mutate.dumped({**made, "webhooks": [made]})
+    for made in (
+        _HOOK_LIST,
+        {**_HOOK_LIST, "cursorForNextPayload": 10**30},
+        {**_HOOK_LIST, "notificationUrl": "https://\ud800"},
+        {**_HOOK_LIST, "macSecretBase64": "\ud800"},
+        {**_HOOK_LIST, "expirationTime": "0001-01-01T00:00:00+14:00"},
+    )
+]
 _ENDLESS_AIRTABLE = [mutate.dumped({"records": [], "offset": offset}) for offset in ("again", "", 1, "\ud800")]
 
 
 def _to_each(calls: Sequence[object], endless: list[bytes], bodies: list[bytes]) -> list[bytes]:
-    """Every header with statuses that look at it, every endless list to every call, and each recorded answer to one."""
+    """Every header with statuses that look at it, every handmade body to every call, and each recorded answer to one."""
     found = [bytes([call, 0, 0]) + body for body in endless for call in range(len(calls))]
     # Every header with a redirect, another one, and a refusal for now: to a call that reads, and to one that changes.
     odd = [bytes([call, status, at]) for at in range(len(_HEADERS)) for status in (6, 8, 17) for call in (0, 4)]
@@ -520,8 +549,15 @@ TARGETS = (
     ),
     Target(
         name="airtable-client",
-        files=("airtable/client.py", "airtable/translate.py", "airtable/shape.py", "transport.py", "flow/ledger.py"),
-        seeds=lambda: _to_each(_ASK_AIRTABLE, _ENDLESS_AIRTABLE, _bodies("airtable")),
+        files=(
+            "airtable/client.py",
+            "airtable/side.py",
+            "airtable/translate.py",
+            "airtable/shape.py",
+            "transport.py",
+            "flow/ledger.py",
+        ),
+        seeds=lambda: _to_each(_ASK_AIRTABLE, _HOOKS_AIRTABLE + _ENDLESS_AIRTABLE, _bodies("airtable")),
         run=run_airtable_client,
         mutate=_mutate_json(3),
     ),

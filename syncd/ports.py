@@ -393,6 +393,23 @@ class Disposition(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """
+    A delivery that could not be read.
+
+    Args:
+        event_key: what its header calls it; "" without one.
+        reason: why it could not be read; never quotes the body.
+    """
+
+    sequence: int
+    endpoint: EndpointId
+    received_at: datetime
+    event_key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
     """A verified webhook request that is to be made durable."""
 
@@ -935,6 +952,9 @@ class Store(Protocol):
 
     def counts(self, sync: SyncName | None = None) -> QueueCounts:
         """Sizes of the queue."""
+
+    def load_quarantined(self, limit: int) -> tuple[int, tuple[Quarantined, ...]]:
+        """How many kept deliveries could not be read, and the newest of them, newest first."""
 
     def states(self, sync: SyncName) -> Mapping[str, int]:
         """How many known records are in each state, and under "linked" how many are linked."""

@@ -171,6 +171,7 @@ class House:
             outside.clock,
             {"airtable": self._verify_airtable, "bitbucket": self._verify_bitbucket},
             read_bitbucket,
+            read_ping,
             self._quiet(),
             self.trial("deliveries"),
         )
@@ -435,6 +436,11 @@ def read_bitbucket(delivery: Delivery) -> Event | str:
         return bitbucket_delivery.parse(delivery.headers, delivery.body)
     except bitbucket_delivery.Unreadable as error:
         return str(error)
+
+
+def read_ping(delivery: Delivery) -> str:
+    """Why a stored Airtable delivery is no ping; "" when it is one."""
+    return "" if airtable_delivery.parse_ping(delivery.body) else "not JSON, or without the ids of a base and a webhook"
 
 
 # ----------------------------------------------------------------------------------------------- for the commands

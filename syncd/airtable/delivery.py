@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from syncd.airtable import shape, translate
 from syncd.model.event import CellChange, Changes
@@ -61,9 +61,10 @@ def verify(headers: Sequence[tuple[bytes, bytes]], body: bytes, secret: str) -> 
 
 
 def parse_ping(body: bytes) -> tuple[BaseId, HookId] | None:
-    """Which webhook of which base has news; None for anything that is no ping."""
+    """Which webhook of which base has news; None for anything that is no ping (BW10)."""
     try:
-        loaded = json.loads(body)
+        # UTF-8 by name: `loads` would guess another coding from the bytes.
+        loaded = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None
     if not isinstance(loaded, dict):
@@ -72,6 +73,10 @@ def parse_ping(body: bytes) -> tuple[BaseId, HookId] | None:
     if not shape.is_id(base, "app") or not shape.is_id(hook, "ach"):
         return None
     return BaseId(str(base)), HookId(str(hook))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 # ----------------------------------------------------------------------------------------------------------- pages

@@ -154,6 +154,7 @@ def status(answer: Answer) -> str:
     lines += _section("sync", _SYNC_COLUMNS, answer["syncs"])
     if answer["queue"]:
         lines += ["", "queue    " + ", ".join(f"{number} {name}" for name, number in answer["queue"].items())]
+    lines += _quarantine(answer.get("quarantine", {}))
     lines += _section("webhook", _ENDPOINT_COLUMNS, answer["endpoints"])
     lines += _section("budget", _BUDGET_COLUMNS, answer["budgets"])
     holds = [
@@ -187,7 +188,18 @@ _ENDPOINT_COLUMNS = {
     "expires": "expires",
     "score": "score",
 }
+_QUARANTINE_COLUMNS = {"endpoint": "webhook", "received_at": "received", "event": "event", "reason": "reason"}
 _BUDGET_COLUMNS = {"limit": "limit", "used": "used", "resets": "resets"}
+
+
+def _quarantine(answer: Mapping[str, Any]) -> list[str]:
+    """Nothing while everything could be read."""
+    if not answer.get("count"):
+        return []
+    rows = {str(one["delivery"]): one for one in answer["newest"]}
+    deliveries = "delivery" if answer["count"] == 1 else "deliveries"
+    lines = ["", f"quarantine  {answer['count']} {deliveries} could not be read; the newest:"]
+    return lines + _section("delivery", _QUARANTINE_COLUMNS, rows)[1:]
 
 
 def _section(title: str, columns: Mapping[str, str], rows: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -19,6 +19,8 @@ from syncd.spec.rules import Rules
 
 BACKLOG_MAX = timedelta(minutes=5)
 EXPIRES_SOON = timedelta(hours=48)
+# Of the deliveries that could not be read, so many are told one by one.
+QUARANTINED_TOLD_MAX = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ def status(vital: Vital) -> dict[str, Any]:
             "spec_hash": vital.rules.spec_hash,
             "syncs": {},
             "queue": {},
+            "quarantine": {},
             "endpoints": {},
             "budgets": dict(vital.budgets),
         }
@@ -79,6 +82,7 @@ def status(vital: Vital) -> dict[str, Any]:
         "spec_hash": vital.rules.spec_hash,
         "syncs": syncs,
         "queue": {"inbox": counts.inbox, "dirty": counts.dirty, "parked": counts.parked},
+        "quarantine": _quarantine(store),
         "endpoints": {str(one.id): _endpoint(one) for one in endpoints if one.active},
         "budgets": dict(vital.budgets),
     }
@@ -115,6 +119,28 @@ def _sync(context: Context, vital: Vital) -> dict[str, Any]:
         "poll_seconds": poll.total_seconds(),
         "refused": "; ".join(f"{why}; look, then: syncd apply {name} --accept mass-change" for name, why in refused),
         "refused_plan": refused[0][0] if refused else "",
+    }
+
+
+def _quarantine(store: ports.Store | None) -> dict[str, Any]:
+    """
+    Deliveries that could not be read (I16, BW10), never their bodies.
+
+    They take nothing from completeness, and so from the state: what each may have been about is read as a whole.
+    """
+    count, newest = (0, ()) if store is None else store.load_quarantined(QUARANTINED_TOLD_MAX)
+    return {
+        "count": count,
+        "newest": [
+            {
+                "delivery": one.sequence,
+                "endpoint": one.endpoint,
+                "received_at": one.received_at.isoformat(),
+                "event": one.event_key,
+                "reason": one.reason,
+            }
+            for one in newest
+        ],
     }
 
 

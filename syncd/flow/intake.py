@@ -7,6 +7,7 @@ Nothing here branches on what an event says happened; it only names what may hav
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import TypeVar
 
 from syncd import log, ports
 from syncd.flow.trial import DEATHS_MAX, Trial
@@ -19,6 +20,10 @@ _log = log.logger("flow.intake")
 Verifier = Callable[[Endpoint, Sequence[tuple[bytes, bytes]], bytes], str]
 # Read a Bitbucket delivery: the event, or why it cannot be read.
 Reader = Callable[[Delivery], Event | str]
+# Read an Airtable ping, which says nothing but that there is news: "" when it is one, else why it cannot be read.
+PingReader = Callable[[Delivery], str]
+
+T = TypeVar("T")
 
 # Work that may have changed, and when that happened, if known.
 Mark = tuple[DirtyWork, datetime | None]
@@ -42,6 +47,7 @@ class Intake:
     Args:
         verifiers: one per provider, "airtable" and "bitbucket".
         read: turns a Bitbucket delivery into an event.
+        read_ping: says whether an Airtable delivery is a ping.
         trial: of the process, for deliveries by their number.
     """
 
@@ -51,6 +57,7 @@ class Intake:
         clock: ports.Clock,
         verifiers: Mapping[str, Verifier],
         read: Reader,
+        read_ping: PingReader,
         quiet: timedelta,
         trial: Trial | None = None,
     ) -> None:
@@ -59,6 +66,7 @@ class Intake:
         self._clock = clock
         self._verifiers = verifiers
         self._read = read
+        self._read_ping = read_ping
         self._quiet = quiet
         self._endpoints: Mapping[EndpointId, Endpoint] = {}
         self._repositories: frozenset[RepositoryId] = frozenset()
@@ -139,31 +147,33 @@ class Intake:
             if endpoint is None:
                 processed.append((delivery.sequence, ports.Disposition.NOT_CONCERNING, "its endpoint was removed"))
             elif endpoint.provider == "airtable":
+                # Readable or not, it says that its base has news (BW10).
                 pinged.append(endpoint.id)
-                processed.append((delivery.sequence, ports.Disposition.MARKED, "ping"))
+                processed.append(self._ping(delivery))
             else:
                 processed.append(self._event(delivery, endpoint, dirty))
         self._store.save_processed(processed, dirty, pinged, now, now + self._quiet)
 
-    def _read_or_why(self, delivery: Delivery) -> Event | str:
+    def _read_or_why(self, delivery: Delivery, read: Callable[[Delivery], T]) -> T | str:
+        if self._trial is not None and self._trial.deaths(str(delivery.sequence)) >= DEATHS_MAX:
+            return f"syncd itself ended {self._trial.deaths(str(delivery.sequence))} times while it read it"
         try:
-            return self._read(delivery)
+            return read(delivery)
         except Exception as error:  # noqa: BLE001 - a fault of ours in one must not stop all behind it (I22); it is kept and shown
             return f"reading it failed: {type(error).__name__}"
 
+    def _ping(self, delivery: Delivery) -> tuple[int, ports.Disposition, str]:
+        problem = self._read_or_why(delivery, self._read_ping)
+        return _quarantined(delivery, problem) if problem else (delivery.sequence, ports.Disposition.MARKED, "ping")
+
     def _event(self, delivery: Delivery, endpoint: Endpoint, dirty: list[Mark]) -> tuple[int, ports.Disposition, str]:
-        event: Event | str
-        if self._trial is not None and self._trial.deaths(str(delivery.sequence)) >= DEATHS_MAX:
-            event = f"syncd itself ended {self._trial.deaths(str(delivery.sequence))} times while it read it"
-        else:
-            event = self._read_or_why(delivery)
+        event = self._read_or_why(delivery, self._read)
         if isinstance(event, str):
-            _log.warning("event.quarantined", delivery=delivery.sequence, reason=event)
             # What cannot be read may have been about anything of its repository.
             repository = RepositoryId(endpoint.subject)
             if repository in self._repositories:
                 dirty.append((DirtyWork(repository=repository, dirt=Dirt.REPOSITORY), None))
-            return delivery.sequence, ports.Disposition.QUARANTINED, event
+            return _quarantined(delivery, event)
         concerning = [work for work in event.dirty if work.repository in self._repositories]
         if not concerning:
             reason = "retired by the service" if event.retired else "no repository or object of this spec"
@@ -171,3 +181,8 @@ class Intake:
             return delivery.sequence, ports.Disposition.NOT_CONCERNING, reason
         dirty.extend((work, event.happened_at) for work in concerning)
         return delivery.sequence, ports.Disposition.MARKED, event.kind
+
+
+def _quarantined(delivery: Delivery, reason: str) -> tuple[int, ports.Disposition, str]:
+    _log.warning("event.quarantined", delivery=delivery.sequence, reason=reason)
+    return delivery.sequence, ports.Disposition.QUARANTINED, reason

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from syncd.model.event import Delivery
 from syncd.model.ids import EndpointId
-from syncd.ports import Arrived, Disposition
+from syncd.ports import Arrived, Disposition, Quarantined
 from syncd.store import columns
 from syncd.store.columns import Connection
 
 # Bitbucket's id of one event, the same on each attempt (reference/bitbucket.md "Webhooks").
 REQUEST_HEADER = "x-request-uuid"
+# What the event is called, in Bitbucket's deliveries only.
+KEY_HEADER = "x-event-key"
 # From 2048 on hashlib lets go of the interpreter.
 _PIECE_BYTES = 2047
 
@@ -103,6 +105,26 @@ def count(db: Connection) -> int:
     """How many wait."""
     (waiting,) = db.execute("SELECT count(*) FROM inbox WHERE disposition IS NULL").fetchone()
     return int(waiting)
+
+
+def load_quarantined(db: Connection, limit: int) -> tuple[int, tuple[Quarantined, ...]]:
+    """How many of those that are kept could not be read, and the newest of them."""
+    (count,) = db.execute("SELECT count(*) FROM inbox WHERE disposition = 'quarantined'").fetchone()
+    rows = db.execute(
+        "SELECT sequence, endpoint, received_at, headers, reason FROM inbox"
+        " WHERE disposition = 'quarantined' ORDER BY sequence DESC LIMIT :limit",
+        {"limit": limit},
+    )
+    return int(count), tuple(
+        Quarantined(
+            sequence=sequence,
+            endpoint=EndpointId(endpoint),
+            received_at=columns.at(received_at),
+            event_key=json.loads(headers).get(KEY_HEADER, ""),
+            reason=reason,
+        )
+        for sequence, endpoint, received_at, headers, reason in rows.fetchall()
+    )
 
 
 def purge(db: Connection, before: int, limit: int) -> int:

@@ -29,6 +29,7 @@ CREATE TABLE inbox (
   UNIQUE (endpoint, request, digest)
 ) STRICT;
 CREATE INDEX inbox_waiting ON inbox (sequence) WHERE disposition IS NULL;
+CREATE INDEX inbox_quarantined ON inbox (disposition, sequence) WHERE disposition = 'quarantined';
 CREATE INDEX inbox_by_age ON inbox (received_at) WHERE disposition IS NOT NULL;
 """
 

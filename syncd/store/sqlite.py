@@ -32,6 +32,7 @@ from syncd.ports import (
     LinkedWork,
     Marking,
     Operation,
+    Quarantined,
     QueueCounts,
     RecordCommit,
     Remembered,
@@ -605,6 +606,10 @@ class SqliteStore:
     def counts(self, sync: SyncName | None = None) -> QueueCounts:
         with self._reading() as db:
             return dirty_keys.counts(db, sync, inbox.count(db))
+
+    def load_quarantined(self, limit: int) -> tuple[int, tuple[Quarantined, ...]]:
+        with self._reading() as db:
+            return inbox.load_quarantined(db, limit)
 
     def states(self, sync: SyncName) -> Mapping[str, int]:
         with self._reading() as db:

@@ -97,7 +97,12 @@ def test_the_recorded_ping_names_base_and_hook() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"base": {"id": "appX"}, "webhook": {"id": "../x"}}']
+    "body",
+    [
+        *(b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"base": {"id": "appX"}, "webhook": {"id": "../x"}}'),
+        b'{"base": {"id": "appX"}, "webhook": {"id": "achX"}, "timestamp": NaN}',
+        '{"base": {"id": "appX"}, "webhook": {"id": "achX"}}'.encode("utf-16"),
+    ],
 )
 def test_what_is_no_ping_is_none(body: bytes) -> None:
     assert delivery.parse_ping(body) is None

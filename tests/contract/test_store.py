@@ -12,7 +12,7 @@ from syncd.model.ids import EndpointId, FieldId, HookId, RecordId, SyncName
 from syncd.model.schema import Repository
 from syncd.model.situation import EditTimes, Hold
 from syncd.model.value import text
-from syncd.ports import Arrived, Disposition, Lane, QueueCounts, RecordCommit, Store
+from syncd.ports import Arrived, Disposition, Lane, Quarantined, QueueCounts, RecordCommit, Store
 from tests import build
 from tests.build import NOW, OTHER, RECORD, WEB
 from tests.store.kinds import KINDS, State
@@ -119,6 +119,27 @@ def test_a_processed_delivery_is_not_loaded_again_but_still_known(store: Store) 
     assert [one.sequence for one in store.load_deliveries(10)] == [second]
     assert store.save_deliveries([a_delivery(b"one")]) == (first,)
     assert store.counts().inbox == 1
+
+
+def test_what_could_not_be_read_is_counted_and_the_newest_are_told(store: Store) -> None:
+    assert store.load_quarantined(5) == (0, ())
+    one, two, three, four = store.save_deliveries(
+        [a_delivery(b"one", at=s(1)), a_delivery(b"two"), a_delivery(b"three", at=s(3)), a_delivery(b"four")]
+    )
+    unkeyed = Arrived(endpoint=EndpointId("e2"), received_at=s(5), headers={}, body=b"five")
+    (five,) = store.save_deliveries([unkeyed])
+    bad, good = Disposition.QUARANTINED, Disposition.MARKED
+    store.save_processed(
+        [(one, bad, "not JSON"), (two, good, ""), (three, bad, "odd"), (five, bad, "odd")], [], [], NOW, NOW
+    )
+
+    count, newest = store.load_quarantined(2)
+    assert count == 3
+    assert newest == (
+        Quarantined(sequence=five, endpoint=EndpointId("e2"), received_at=s(5), event_key="", reason="odd"),
+        Quarantined(sequence=three, endpoint=ENDPOINT, received_at=s(3), event_key="repo:push", reason="odd"),
+    )
+    assert [waiting.sequence for waiting in store.load_deliveries(9)] == [four]
 
 
 def test_processing_makes_the_marks_and_pings_it_found(store: Store) -> None:

@@ -1,7 +1,7 @@
 """What of Bitbucket cannot be read, missed or misdated: it makes no others wait, and nothing is lost by it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from syncd import ports
+from syncd.flow.health import QUARANTINED_TOLD_MAX
 from syncd.model.event import Dirt, DirtyWork
 from syncd.sandbox.wire import Request, Response
 from tests.flow.house import MINUTE, Lab, VirtualClock
@@ -202,3 +204,54 @@ def test_a_task_that_is_resolved_without_a_word_is_seen_by_the_compare(tmp_path:
     lab.work("edit_task", repository=repository, id=number, task=task, state="RESOLVED")
     lab.run(20 * MINUTE)
     assert lab.store.load_pull_requests(home, [number])[0].open_tasks == 0
+
+
+@pytest.mark.parametrize("service", ["airtable", "bitbucket"])
+def test_a_signed_delivery_that_nobody_can_read_is_shown_and_nothing_is_missed_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    """BW10, I16: its base is polled at once, or its repository read as a whole."""
+    lab = adopted(tmp_path)
+    # As no poll by time tells, and no compare in full.
+    lab.run(5 * MINUTE)
+    save = lab.house.intake.save
+    providers = {endpoint.id: endpoint.provider for endpoint in lab.store.load_endpoints()}
+
+    def cut(arrived: Sequence[ports.Arrived]) -> None:
+        save([replace(one, body=one.body[:-1]) if providers[one.endpoint] == service else one for one in arrived])
+
+    monkeypatch.setattr(lab.house.intake, "save", cut)
+    assert lab.status()["quarantine"] == {"count": 0, "newest": []}
+    lab.run(timedelta(seconds=1))
+    if service == "airtable":
+        lab.edit("Audit log", Name="Audit trail")
+    else:
+        lab.work("edit_pull_request", repository="api", id=2, title="better title", user="grace")
+    lab.run(timedelta(seconds=45))
+    title = lab.pull_request("api", 2)["title"]
+    assert title.endswith("] Audit trail" if service == "airtable" else "] Audit log")
+    quarantine = lab.status()["quarantine"]
+    assert quarantine["count"] == len(quarantine["newest"]) >= 1
+    shown = quarantine["newest"][0]
+    assert providers[shown["endpoint"]] == service
+    assert shown["event"] == ("" if service == "airtable" else "pullrequest:updated")
+    assert "JSON" in shown["reason"]
+    assert lab.status()["state"] == "ok"
+
+
+def test_of_many_that_nobody_can_read_the_newest_are_shown(tmp_path: Path) -> None:
+    lab = adopted(tmp_path)
+    endpoint = next(one.id for one in lab.store.load_endpoints() if one.provider == "bitbucket")
+    headers = {"x-event-key": "repo:push"}
+    for number in range(9):
+        body = b"{private %d" % number
+        lab.house.intake.save(
+            [ports.Arrived(endpoint=endpoint, received_at=lab.clock.now(), headers=headers, body=body)]
+        )
+    lab.run(MINUTE)
+    quarantine = lab.status()["quarantine"]
+    numbers = [one["delivery"] for one in quarantine["newest"]]
+    assert quarantine["count"] == 9
+    assert len(numbers) == QUARANTINED_TOLD_MAX
+    assert numbers == sorted(numbers, reverse=True)
+    assert "private" not in str(lab.status())

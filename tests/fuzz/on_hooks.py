@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, NoReturn
 
-from syncd import errors, ports
+from syncd import errors, ports, wiring
 from syncd.airtable import delivery as airtable_delivery
 from syncd.bitbucket import delivery as bitbucket_delivery
 from syncd.flow import intake
@@ -61,6 +61,7 @@ class _Noting(sqlite.SqliteStore):
 
     processed: list[tuple[int, ports.Disposition, str]]
     marked: list[DirtyWork]
+    pinged: list[EndpointId]
     broken: bool = False
 
     def save_deliveries(self, arrived: Sequence[ports.Arrived]) -> tuple[int, ...]:
@@ -79,6 +80,7 @@ class _Noting(sqlite.SqliteStore):
         super().save_processed(processed, dirty, pinged, now, not_before)
         self.processed = list(processed)
         self.marked = [work for work, _ in dirty]
+        self.pinged = list(pinged)
 
 
 @dataclass
@@ -131,6 +133,7 @@ def opened() -> Stand:
             ),
         },
         reading,
+        wiring.read_ping,
         timedelta(seconds=5),
     )
     made.refresh([RepositoryId(HOME)])
@@ -331,8 +334,14 @@ def _stored(stand: Stand, request: _Request, wanted: int) -> None:
     require(not stand.store.load_deliveries(10), "it waits for ever")
     ((_, disposition, reason),) = stand.store.processed
     require(not reason.startswith("reading it failed"), f"an undeclared error in the decoder: {reason}")
-    if endpoint == "e1" and _unreadable(request.body):
+    if _unreadable(request.body):
         require(disposition is ports.Disposition.QUARANTINED and reason, f"unreadable, and {disposition.value}")
+    if disposition is ports.Disposition.QUARANTINED:
+        _, newest = stand.store.load_quarantined(1)
+        require([one.sequence for one in newest] == [waiting[0].sequence], "it is not shown")
+    if endpoint == "a1":
+        require(stand.store.pinged == ["a1"], "its base is not looked at")
+    elif _unreadable(request.body):
         require([work.name for work in stand.store.marked] == [""], "its repository is not looked at again")
 
 
@@ -371,8 +380,15 @@ def _seeds() -> list[bytes]:
         *(bytes([index % 2, 0, index, 0]) for index in range(3, len(_SIGNED))),
         *(bytes([0, 0, 0, index]) for index in range(1, len(_HEADERS))),
     ]
+    ping = (
+        b'{"base":{"id":"appBASE0000000001"},"webhook":{"id":"achHOOK0000000001"},"timestamp":"2026-11-21T06:00:00Z"}'
+    )
     good = b'{"repository":{"uuid":"%s"}}' % HOME.encode()
-    return [*(control + good for control in controls), *(b"\0\0\0\0" + body for body in (*bodies, *odd))]
+    return [
+        *(control + good for control in controls),
+        *(b"\0\0\0\0" + body for body in (*bodies, *odd)),
+        *(b"\1\0\0\2" + body for body in (ping, ping[:-1], *odd[:-2])),
+    ]
 
 
 def _mutated(data: bytes, random: Random) -> bytes:

@@ -126,6 +126,7 @@ FREQUENT: dict[str, Callable[[SqliteStore], object]] = {
     "states": lambda store: store.states(SYNC),
     "next_due": lambda store: store.next_due(SYNC, [WEB]),
     "a pass": lambda store: a_pass(store, 10),
+    "load_quarantined": lambda store: store.load_quarantined(5),
     "load_deliveries": lambda store: store.load_deliveries(10),
     "load_unfinished": lambda store: store.load_unfinished(SYNC),
     "load_recent_changes": lambda store: store.load_recent_changes(SYNC, NOW),
@@ -140,7 +141,7 @@ FREQUENT: dict[str, Callable[[SqliteStore], object]] = {
     "purge": lambda store: store.purge(NOW, NOW, 10),
 }
 # Steps over what the call is asked about, over what waits, or over a result.
-_FINE = ("json_each", "inbox_waiting", "subquery", "CONSTANT", "SCAN o ")
+_FINE = ("json_each", "inbox_waiting", "inbox_quarantined", "subquery", "CONSTANT", "SCAN o ")
 
 
 class _AnyParameters(dict[str, None]):

@@ -124,6 +124,25 @@ STATUS: Answer = {
         }
     },
     "queue": {"inbox": 0, "dirty": 2, "parked": 1},
+    "quarantine": {
+        "count": 7,
+        "newest": [
+            {
+                "delivery": 41,
+                "endpoint": "e1",
+                "received_at": "2026-11-21T07:58:00Z",
+                "event": "",
+                "reason": "not JSON, or without the ids of a base and a webhook",
+            },
+            {
+                "delivery": 40,
+                "endpoint": "e2",
+                "received_at": "2026-11-21T07:57:30Z",
+                "event": "repo:push",
+                "reason": "not JSON",
+            },
+        ],
+    },
     "endpoints": {
         "e1": {
             "provider": "airtable",

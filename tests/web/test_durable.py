@@ -43,6 +43,7 @@ def place(tmp_path: Path) -> Iterator[tuple[sqlite.SqliteStore, int]]:
             "bitbucket": lambda _, headers, body: bitbucket_delivery.verify(headers, body, [SECRET.decode()]),
         },
         lambda delivery: f"not read here: {delivery.sequence}",
+        lambda delivery: "",
         timedelta(seconds=5),
     )
     app = hooks.build(made, StillClock())

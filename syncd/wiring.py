@@ -292,6 +292,7 @@ class House:
                 partial(self._compare_interval, sync),
                 self.trial(f"records {sync.name}"),
                 self.ledger.sent,
+                reload,
             )
             for sync in self.rules.syncs.values()
         ]

@@ -221,11 +221,13 @@ class _Reading:
                 previous: Value | Unknown | None = None
                 if before is not None:
                     previous = translate.decode_hook(column, before[name]) if name in before else NOTHING
+                present = translate.decode_hook(column, current[name]) if name in current else NOTHING
                 self.cells.append(
                     CellChange(
                         record=RecordId(record),
                         field=column.id,
                         previous=None if isinstance(previous, Unknown) else previous,
+                        present=None if isinstance(present, Unknown) else present,
                         at=at,
                         own=own,
                     )

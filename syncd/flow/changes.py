@@ -5,10 +5,11 @@ A ping only says "look"; the timer looks anyway. Cursor and marks become durable
 compare (reference/airtable.md 5.5).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from syncd import log
+from syncd import log, ports
 from syncd.flow import full_compare
 from syncd.flow.context import Context, schema_key
 from syncd.model import value
@@ -95,6 +96,8 @@ def _marks(contexts: tuple[Context, ...], page: Changes) -> dict[SyncName, tuple
     return marks
 
 
+# Our instant of a write and the service's differ by no more when both clocks are right.
+_CLOCKS_AGREE = timedelta(minutes=2)
 # States of rows whose value was, or may have been, written: the payload may come before the look at a lost answer.
 WRITTEN = frozenset({"applied", "sent", "unknown"})
 
@@ -127,11 +130,22 @@ def _status_field(context: Context) -> set[FieldId]:
 def _tell_race(context: Context, change: CellChange) -> None:
     rows = context.store.load_journal(sync=context.name, record=change.record, limit=50, newest=True)
     written = [row for row in rows if row.field == change.field and row.state in WRITTEN]
-    if not written or change.previous is None:
+    row = _row_of(change, written)
+    if row is None or change.previous is None or row.before == '"unknown"':
         return
-    closest = min(written, key=lambda row: abs((row.at - change.at).total_seconds()))
-    if abs((closest.at - change.at).total_seconds()) > 120 or closest.before == '"unknown"':
-        return
-    if value.parse(closest.before) != change.previous:
-        context.store.save_race(context.name, closest.sequence, value.dump(change.previous, whole=True))
-        _log.warning("race.lost", sync=context.name, record=change.record, field=change.field, row=closest.sequence)
+    if value.parse(row.before) != change.previous:
+        context.store.save_race(context.name, row.sequence, value.dump(change.previous, whole=True))
+        _log.warning("race.lost", sync=context.name, record=change.record, field=change.field, row=row.sequence)
+
+
+def _row_of(change: CellChange, written: Sequence[ports.JournalEntry]) -> ports.JournalEntry | None:
+    """
+    Which of our writes of that cell a payload is of: the one of its instant, or, as both clocks need not agree (CL06), one
+    that put the same value there; of several the one that found what the payload says, else the newest.
+    """
+    closest = min(written, key=lambda row: abs(row.at - change.at), default=None)
+    if closest is None or abs(closest.at - change.at) <= _CLOCKS_AGREE:
+        return closest
+    same = [row for row in written if change.present is not None and value.parse(row.after) == change.present]
+    explained = (row for row in same if value.parse(row.before) == change.previous)
+    return next(explained, same[0] if same else None)

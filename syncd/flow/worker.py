@@ -29,6 +29,7 @@ class Worker:
         interval: how far apart full compares must lie for the budgets; None: as the spec wishes.
         trial: of the process, for the records of this sync.
         sent: how many requests this thread has sent; what a compare takes is counted by it.
+        reload: ask for the spec's names to be resolved again: a repository is called differently now.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Worker:
         interval: Callable[[], timedelta] | None = None,
         trial: Trial | None = None,
         sent: Callable[[], int] = lambda: 0,
+        reload: Callable[[], object] = lambda: None,
     ) -> None:
         self._sent = sent
+        self._reload = reload
         self.context = context
         self._trial = trial
         self._interval = interval or (lambda: context.rules.daemon.compare_every)
@@ -128,9 +131,19 @@ class Worker:
             # The first one reads far more than those after it.
             taken = self._sent() - before - budget.calls_of(compared.records, compared.repositories)
             self.context.store.save_text(full_compare.calls_key(self.context.name), str(max(0, taken)))
+        if self._renamed():
+            # Links that people put into cells, and everything that is shown, name repositories as they are called now.
+            self._reload()
         if compared.unread:
             raise errors.Unreachable("; ".join(compared.unread), service="bitbucket", request="full compare")
         return compared
+
+    def _renamed(self) -> bool:
+        called = {
+            one.repository.id: one.repository.slug
+            for one in self.context.store.load_repositories(self.context.repository_ids)
+        }
+        return any(called.get(one.id, one.slug) != one.slug for one in self.context.sync.repositories)
 
     def _try(self, effort: Effort, do: Callable[[datetime], T]) -> T | None:
         now = self.context.clock.now()

@@ -73,11 +73,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellChange:
-    """One changed cell of a payload, as far as it says so: who last held what, and when."""
+    """One changed cell of a payload, as far as it says so: what it held and holds, since when, and whether we did it."""
 
     record: RecordId
     field: FieldId
     previous: Value | None
+    present: Value | None
     at: datetime
     own: bool
 

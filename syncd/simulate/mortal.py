@@ -121,6 +121,29 @@ class MemorySwitch:
         return dict(sorted(self._scopes.items()))
 
 
+class MemoryWitness:
+    """
+    What stands beside the state file: it outlives every process, and no restored backup brings it back.
+
+    Attributes:
+        fate: of the present process.
+    """
+
+    def __init__(self, text: str | None) -> None:
+        self.text = text
+        self.fate: Fate
+
+    def read(self) -> str | None:
+        """As `ports.Witness`."""
+        return self.text
+
+    def write(self, text: str) -> None:
+        """As `ports.Witness`."""
+        self.fate.point("witness", "write", "before")
+        self.text = text
+        self.fate.point("witness", "write", "after")
+
+
 class Fate:
     """
     Every port call passes here, before and after: the places where the process may die, and the trace of its life.

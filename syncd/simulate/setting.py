@@ -65,10 +65,11 @@ VARIANTS: Mapping[str, Sequence[tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """A world and the state that goes with it."""
+    """A world, the state that goes with it, and what stands beside the state."""
 
     world: bytes
     state: bytes | None
+    witness: str | None = None
     at: datetime
 
 
@@ -184,7 +185,12 @@ class Setting:
 
         adopting = stage.Stage(self, Scenario(variant=variant, net=net, narrow=narrow, choices=drawn), before)
         adopting.adopt()
-        return Start(world=adopting.world.image(), state=adopting.image(), at=adopting.clock.moment)
+        return Start(
+            world=adopting.world.image(),
+            state=adopting.image(),
+            witness=adopting.witness.text,
+            at=adopting.clock.moment,
+        )
 
 
 def _narrowed(file: schema.File) -> schema.File:

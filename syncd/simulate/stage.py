@@ -91,6 +91,7 @@ class House(wiring.House):
 
     Args:
         lines: to each service.
+        witness: stands beside the state.
         cut: with `CLIENTS` the sides sit on clients without HTTP.
     """
 
@@ -98,6 +99,7 @@ class House(wiring.House):
         self,
         outside: wiring.Outside,
         store: ports.Store,
+        witness: mortal.MemoryWitness,
         lines: Mapping[str, mortal.MortalLine],
         waited: Callable[[float], object],
         cut: Cut,
@@ -105,7 +107,7 @@ class House(wiring.House):
         self._lines = lines
         self._waited = waited
         self._cut = cut
-        super().__init__(outside, Path("spec"), "", _SETTINGS, store)
+        super().__init__(outside, Path("spec"), "", _SETTINGS, store, witness)
 
     def secret(self, spec: load.Spec, secret: secret.Secret) -> str:  # noqa: ARG002 - as the base class
         """The simulated world's secret of that place."""
@@ -195,6 +197,8 @@ class Stage:
         self.fate = mortal.Fate(scenario.deaths, death_at)
         self.disk = mortal.Disk(scenario.store, self.clock)
         self.switch = mortal.MemorySwitch()
+        self.witness = mortal.MemoryWitness(begin.witness)
+        self.witness.fate = self.fate
         self.evidence = Evidence()
         self.variant = scenario.variant
         self.tokens = dict(worlds.tokens(home.spec(scenario.variant, scenario.net, scenario.narrow)))
@@ -265,7 +269,7 @@ class Stage:
         store = cast("ports.Store", mortal.MortalStore(self.store, self.fate, self.clock, self._committed))
         for _ in range(2000):
             try:
-                self.house = House(outside, store, lines, self.clock.wait, self.cut)
+                self.house = House(outside, store, self.witness, lines, self.clock.wait, self.cut)
                 break
             except errors.SyncdError as error:
                 told = (

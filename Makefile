@@ -44,8 +44,8 @@ format: $(STAMP) ## let ruff order imports and lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-simulate: $(STAMP) ## the whole daemon against faults on virtual time, a minute of CPU; ARGS="--seed 7"
-	$(BIN)/python -m tests.simulation.long --cpu-seconds 60 $(ARGS)
+simulate: $(STAMP) ## 10,000 lives of the whole daemon against faults on virtual time; ARGS="--seed 7"
+	$(BIN)/python -m tests.simulation.long --scenarios 10000 $(ARGS)
 
 simulate-long: $(STAMP) ## the same for an hour, every crash point of some scenarios, and the planted bugs
 	$(BIN)/python -m tests.simulation.long --cpu-seconds 3600 --exhaustive $(ARGS)

@@ -40,7 +40,7 @@ def main(folder: Path, way: str) -> None:
     verifiers: dict[str, intake.Verifier] = {
         "bitbucket": lambda _, headers, body: delivery.verify(headers, body, [SECRET])
     }
-    receiver = kind(store, clock, verifiers, wiring.read_bitbucket, timedelta(seconds=5))
+    receiver = kind(store, clock, verifiers, wiring.read_bitbucket, wiring.read_ping, timedelta(seconds=5))
     app = hooks.build(receiver, clock)
     listeners = server.Listeners(
         [server.Listener(name="hooks", address=server.Address(host="127.0.0.1", port=0), app=app)]

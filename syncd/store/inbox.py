@@ -40,7 +40,7 @@ UPDATE endpoint SET last_delivery = max(coalesce(last_delivery, :received_at), :
 
 
 def save(db: Connection, arrived: Sequence[Arrived]) -> tuple[int, ...]:
-    """Store a group. The same body under the same request id is the same delivery; another body is another one."""
+    """Store a group. The same event key and body under the same request id are the same delivery; others are another one."""
     if not arrived:
         return ()
     rows, start = [], 0
@@ -51,7 +51,7 @@ def save(db: Connection, arrived: Sequence[Arrived]) -> tuple[int, ...]:
         start += len(one.body)
     group = {
         "rows": columns.array(rows),
-        "digests": b"".join(_digest(one.body) for one in arrived),
+        "digests": b"".join(_digest(one) for one in arrived),
         "digest_bytes": hashlib.sha256().digest_size,
         # A byte more: of an empty blob `substr` makes NULL.
         "bodies": b"".join((*(one.body for one in arrived), b"\0")),
@@ -63,10 +63,15 @@ def save(db: Connection, arrived: Sequence[Arrived]) -> tuple[int, ...]:
     return tuple(json.loads(numbers))
 
 
-def _digest(body: bytes) -> bytes:
-    """SHA-256, in pieces so small that hashlib keeps the interpreter: to get it back costs more than the pieces do."""
-    digest, whole = hashlib.sha256(), memoryview(body)
-    for start in range(0, len(body), _PIECE_BYTES):
+def _digest(one: Arrived) -> bytes:
+    """
+    SHA-256 of event key and body (BW17); no header holds the zero byte between them.
+
+    In pieces so small that hashlib keeps the interpreter: to get it back costs more than the pieces do.
+    """
+    key = one.headers.get(KEY_HEADER, "").encode("utf-8", "backslashreplace")
+    digest, whole = hashlib.sha256(), memoryview(b"\0".join((key, one.body)))
+    for start in range(0, len(whole), _PIECE_BYTES):
         digest.update(whole[start : start + _PIECE_BYTES])
     return digest.digest()
 

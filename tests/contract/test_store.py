@@ -52,8 +52,15 @@ def an_endpoint(id: EndpointId = ENDPOINT, cursor: int = 1, hook: str = "ach1", 
     )
 
 
-def a_delivery(body: bytes = b"{}", request: str = "", endpoint: EndpointId = ENDPOINT, at: datetime = NOW) -> Arrived:
-    headers = {"x-event-key": "repo:push"} | ({"x-request-uuid": request} if request else {})
+def a_delivery(
+    body: bytes = b"{}",
+    request: str = "",
+    endpoint: EndpointId = ENDPOINT,
+    at: datetime = NOW,
+    key: str = "repo:push",
+) -> Arrived:
+    headers = {"x-event-key": key, "x-request-uuid": request}
+    headers = {name: content for name, content in headers.items() if content}
     return Arrived(endpoint=endpoint, received_at=at, headers=headers, body=body)
 
 
@@ -105,6 +112,8 @@ def test_the_same_delivery_again_gets_its_old_number(store: Store) -> None:
         pytest.param(a_delivery(b"one", "r2"), id="the same body under another request id"),
         pytest.param(a_delivery(b"one"), id="the same body without a request id"),
         pytest.param(a_delivery(b"one", "r1", EndpointId("e2")), id="another endpoint"),
+        pytest.param(a_delivery(b"one", "r1", key="repo:fork"), id="another event of the same body"),
+        pytest.param(a_delivery(b"one", "r1", key=""), id="the same body without an event"),
     ],
 )
 def test_what_differs_is_another_delivery(store: Store, other: Arrived) -> None:

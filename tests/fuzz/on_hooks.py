@@ -93,8 +93,8 @@ class Stand:
     app: hooks.Hooks
     impatient: hooks.Hooks
     read: list[int]
-    # (endpoint, request id, digest) of what was stored: the same again is the same delivery.
-    seen: set[tuple[str, str, bytes]] = field(default_factory=set)
+    # (endpoint, request id, event key, digest) of what was stored: the same again is the same delivery.
+    seen: set[tuple[str | bytes, ...]] = field(default_factory=set)
     inputs: int = 0
 
     def close(self) -> None:
@@ -318,9 +318,9 @@ def _stored(stand: Stand, request: _Request, wanted: int) -> None:
     if wanted != 200:
         require(not waiting, "something was stored that was not acknowledged")
         return
-    id = next((value for name, value in reversed(request.headers) if name == b"x-request-uuid"), b"")
     endpoint = request.path.rpartition("/")[2]
-    key = (endpoint, id.decode("utf-8", "replace")[:200], hashlib.sha256(request.body).digest())
+    told = [_last(request, b"x-request-uuid"), _last(request, b"x-event-key")]
+    key: tuple[str | bytes, ...] = (endpoint, *told, hashlib.sha256(request.body).digest())
     require(len(waiting) == (0 if key in stand.seen else 1), f"{len(waiting)} rows for one delivery")
     stand.seen.add(key)
     if not waiting:
@@ -343,6 +343,12 @@ def _stored(stand: Stand, request: _Request, wanted: int) -> None:
         require(stand.store.pinged == ["a1"], "its base is not looked at")
     elif _unreadable(request.body):
         require([work.name for work in stand.store.marked] == [""], "its repository is not looked at again")
+
+
+def _last(request: _Request, name: bytes) -> str:
+    """A header as it is kept; of several the last."""
+    found = next((value for key, value in reversed(request.headers) if key == name), b"")
+    return found.decode("utf-8", "replace")[:200]
 
 
 def _unreadable(body: bytes) -> bool:

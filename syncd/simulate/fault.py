@@ -297,11 +297,26 @@ def _window(fault: str, verb: str, begin: Mapping[str, Any], end: Mapping[str, A
         return Parts(
             ops=(
                 Op(at_s=on.at_s, verb=verb, arguments={**begin, **place}, fault=fault),
+                _something(on, on.at_s + (until - on.at_s) * on.random.random()),
                 Op(at_s=until, verb=verb, arguments={**end, **place}),
             )
         )
 
     return make
+
+
+def _something(on: Ground, at_s: float) -> Op:
+    """What somebody does while a service cannot be reached, or behind the back of an old state: what must not be lost."""
+    verb, arguments = on.random.choice(
+        (
+            ("push", {"record": on.random.choice((2, 3))}),
+            ("merge", {"pull_request": on.random.randrange(2)}),
+            ("edit", {"record": on.record, "cells": {on.title: f"Meanwhile {on.random.randrange(1000)}"}}),
+        )
+    )
+    if verb == "edit" and not on.title:
+        verb, arguments = "push", {"record": 2}
+    return Op(at_s=round(at_s, 1), verb=verb, arguments=arguments)
 
 
 def _during(fault: str, service: str, method: str, route: str, verb: str, **arguments: Any) -> Maker:
@@ -360,6 +375,63 @@ def _together(on: Ground) -> Parts | None:
             ),
         )
     )
+
+
+def _gap(on: Ground) -> Parts | None:
+    """Somebody closes a pull request, so that cells of its record are about to be written, and a person is faster with one of them."""
+    owned = on.variables["owned"]
+    cells: Any = on.random.choice((_status_cells, _text_cells, _status_cells))(on)
+    if owned and on.random.random() < 0.3:
+        cells = {on.random.choice(owned): "somebody's"}
+    if cells is None:
+        return None
+    number = on.random.randrange(2)
+    during = During(service="airtable", method="PATCH", after=on.random.choice((0, 0, 1)))
+    record = number + 2 if on.random.random() < 0.8 else on.record
+    return Parts(
+        ops=(
+            Op(at_s=on.at_s, verb=on.random.choice(("merge", "merge", "decline")), arguments={"pull_request": number}),
+            Op(
+                at_s=on.at_s,
+                verb="edit",
+                arguments={"record": record, "cells": cells},
+                during=during,
+                fault="AW14",
+            ),
+        )
+    )
+
+
+_LISTS = ("/statuses", "/statuses", "/statuses", "/statuses", "/refs/branches", "/pullrequests", "/deployments")
+
+
+def _lying_list(on: Ground) -> Parts | None:
+    """An error where a list was, in a full compare near the end, when nothing else happens any more (I13)."""
+    if on.net in (Net.HOOKS, Net.POLLING) or on.random.random() < 0.2:
+        return _ERROR_ANYWHERE(on)
+    build_s, lie_s = min(on.at_s, on.last_s - 150.0), on.last_s - 50.0
+    lie = Trouble(
+        fault="BB07",
+        kind="error_shaped",
+        at_s=lie_s,
+        service="bitbucket",
+        method="GET",
+        route=on.random.choice(_LISTS),
+        count=on.random.choice((1, 3, None)),
+        more=on.random.choice(({}, {"body": "{}"}, {"body": "[]"})),
+    )
+    build = {"pull_request": on.random.randrange(2), "state": "SUCCESSFUL"}
+    return Parts(
+        ops=(
+            Op(at_s=build_s, verb="build", arguments=build),
+            Op(at_s=build_s + 1.0, verb="compare"),
+            Op(at_s=lie_s + 5.0, verb="compare"),
+        ),
+        troubles=(lie,),
+    )
+
+
+_ERROR_ANYWHERE = _trouble("BB07", "error_shaped", "bitbucket", flavours=({}, {"body": "{}"}, {"body": "[]"}))
 
 
 def _declined(on: Ground) -> Parts:
@@ -449,7 +521,52 @@ def _backup(on: Ground) -> Parts | None:
     later = on.at_s + on.random.choice((30.0, 120.0, 240.0))
     if later > on.last_s:
         return None
-    return Parts(ops=(Op(at_s=on.at_s, verb="remember_state"), Op(at_s=later, verb="restore_state", fault="ST11")))
+    return Parts(
+        ops=(
+            Op(at_s=on.at_s, verb="remember_state"),
+            _something(on, on.at_s + 5.0),
+            Op(at_s=later, verb="restore_state", fault="ST11"),
+            _something(on, later + 5.0),
+        )
+    )
+
+
+def _set_back(on: Ground) -> Parts:
+    """The clock is set back, and then something happens that not every net sees."""
+    seconds = on.random.choice((-61, -3600, -3600, -86_400))
+    after = on.at_s + on.random.choice((5.0, 61.0))
+    build = {"pull_request": on.random.randrange(2), "state": on.random.choice(("SUCCESSFUL", "FAILED"))}
+    seen = on.net in (Net.ALL, Net.SWEEP) and on.random.random() < 0.5
+    return Parts(
+        ops=(
+            Op(at_s=on.at_s, verb="jump", arguments={"seconds": seconds}, fault="CL02"),
+            Op(at_s=after, verb="build", arguments=build) if seen else _something(on, after),
+        )
+    )
+
+
+def _option(fault: str, act: str, **more: Any) -> Maker:
+    """The last state goes away: at some time, or while a record is being moved to it (I27)."""
+
+    def make(on: Ground) -> Parts | None:
+        if not on.status or not on.states:
+            return None
+        arguments = {"act": act, "field": on.status, "choice": on.states[-1], **more}
+        if on.random.random() < 0.5:
+            return Parts(ops=(Op(at_s=on.at_s, verb="schema", arguments=arguments, fault=fault),))
+        at_s = min(on.at_s, 60.0)
+        during = During(service="airtable", method="PATCH")
+        return Parts(
+            ops=(
+                Op(at_s=at_s, verb="merge", arguments={"pull_request": on.random.randrange(2)}),
+                Op(at_s=at_s + 50.0, verb="compare"),
+                Op(at_s=at_s + 110.0, verb="deploy", arguments={"repository": 0, "environment": "Production"}),
+                Op(at_s=at_s + 111.0, verb="compare"),
+                Op(at_s=at_s + 112.0, verb="schema", arguments=arguments, during=during, fault=fault),
+            )
+        )
+
+    return make
 
 
 def _poison(on: Ground) -> Parts:
@@ -505,16 +622,14 @@ MAKERS: Mapping[FaultId, Maker] = {
     FaultId.AW04: _op("AW04", "airtable_service", act="drop_payloads", only=(Net.ALL,)),
     FaultId.AW07: _delivery("AW07", "duplicate_delivery", service="airtable"),
     FaultId.AW08: _op("AW08", "forge", provider="airtable"),
-    FaultId.AW14: _during(
-        "AW14", "airtable", "PATCH", "", "edit", record=lambda on: on.record, cells=lambda on: on.random.choice((_status_cells, _text_cells))(on)
-    ),
+    FaultId.AW14: _gap,
     FaultId.BB01: _trouble("BB01", "throttle", "bitbucket"),
     FaultId.BB02: _op("BB02", "second_client", service="bitbucket", requests=lambda on: on.random.choice((100, 300))),
     FaultId.BB03: _trouble("BB03", "refuse", "bitbucket", statuses=(500, 502, 503, 504)),
     FaultId.BB04: _trouble("BB04", "lose_reply", "bitbucket", writes=True, flavours=({}, {"kind": "fail_after"}, {"kind": "hang", "applied": True})),
     FaultId.BB05: _trouble("BB05", "slow", "bitbucket", flavours=({}, {"kind": "hang"})),
     FaultId.BB06: _trouble("BB06", "html", "bitbucket", many=True, statuses=(200, 503)),
-    FaultId.BB07: _trouble("BB07", "error_shaped", "bitbucket", flavours=({}, {"body": "{}"}, {"body": "[]"})),
+    FaultId.BB07: _lying_list,
     FaultId.BB08: _trouble("BB08", "error_shaped", "bitbucket", reads=True, body='{"values":[],"next":"http://elsewhere.example/2.0/x"}'),
     FaultId.BB10: _window("BB10", "token", {"service": "bitbucket", "valid": False}, {"service": "bitbucket", "valid": True}),
     FaultId.BB11: _trouble("BB11", "refuse", "bitbucket", many=True, status=403, body='{"type":"error","error":{"message":"no"}}'),
@@ -545,7 +660,7 @@ MAKERS: Mapping[FaultId, Maker] = {
     FaultId.NE04: _trouble("NE04", "refused", "bitbucket", many=True),
     FaultId.NE05: _trouble("NE05", "html", None, many=True),
     FaultId.CL01: _op("CL01", "jump", seconds=lambda on: on.random.choice((3600, 86_400, 31_536_000))),
-    FaultId.CL02: _op("CL02", "jump", seconds=lambda on: on.random.choice((-61, -3600, -86_400))),
+    FaultId.CL02: _set_back,
     FaultId.CL03: _op("CL03", "suspend", seconds=lambda on: on.random.choice((61, 600))),
     FaultId.ST01: _disk("ST01", ("COMMIT", "INSERT", "UPDATE")),
     FaultId.ST02: _disk("ST02", ("SELECT",)),
@@ -557,8 +672,8 @@ MAKERS: Mapping[FaultId, Maker] = {
     FaultId.PR03: _op("PR03", "reload", variant=""),
     FaultId.SP04: _op("SP04", "reload", variant=lambda on: on.random.choice(on.variants) if on.variants else None),
     FaultId.SD01: _op("SD01", "schema", act="rename_field", field=lambda on: on.text or None, name="Renamed by a person"),
-    FaultId.SD04: _op("SD04", "schema", act="rename_choice", field=lambda on: on.status or None, choice=lambda on: on.states[-1] if on.states else None, name="Renamed"),
-    FaultId.SD05: _op("SD05", "schema", act="delete_choice", field=lambda on: on.status or None, choice=lambda on: on.states[-1] if on.states else None),
+    FaultId.SD04: _option("SD04", "rename_choice", name="Renamed"),
+    FaultId.SD05: _option("SD05", "delete_choice"),
     FaultId.SD06: _op("SD06", "schema", act="add_choice", field=lambda on: on.status or None, name="Somewhere else"),
     FaultId.DA01: _text("DA01", "Zoë 👩‍👩‍👧 e\u0301", "Ω ≠ Ω", "日本語 🚀"),
     FaultId.DA02: _text("DA02", "a\u202eb\u200bc", "\u2066x\u2069", "раypal"),

@@ -42,7 +42,11 @@ def scenario(home: setting.Setting, seed: int) -> Scenario:
     troubles: list[Any] = []
     deaths: list[Any] = []
     store: list[Any] = []
-    for chosen in _faults(random, net):
+    faults = _faults(random, net)
+    if variant == "both" and random.random() < 0.5:
+        # What this variant is there for, and what hardly ever happens by itself.
+        faults.append(FaultId.SECOND)
+    for chosen in faults:
         at = _moment(random, last_s)
         made = fault.MAKERS[chosen](_at(ground, at))
         if made is None:

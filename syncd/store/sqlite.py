@@ -6,7 +6,7 @@ the state is opened again (reliability.md I32, ST03). What fails before the comm
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -181,11 +181,9 @@ class SqliteStore:
             if self._trouble_now and (log == 0 or self._locked_out or self._log_written_at() != log):
                 self._trouble_now, self._locked_out = "", False
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        """One reading transaction: all statements see the same state."""
-        with self._transaction("BEGIN") as db:
-            yield db
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """All statements see the same state. Nobody else writes while we hold lock and turn: it takes no transaction then."""
+        return self._transaction("BEGIN") if self._reader else _Turn(self)
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Connection]:
@@ -619,6 +617,29 @@ class SqliteStore:
         with self._writing() as db:
             gone = inbox.purge(db, columns.moment(events_before), limit)
             return gone + journal.purge(db, columns.moment(journal_before), max(0, limit - gone))
+
+
+class _Turn:
+    """A turn to read. A class of its own, as every step of the daemon takes dozens: `contextmanager` costs as much as a row."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    def __enter__(self) -> Connection:
+        self._store._one_at_a_time.acquire()
+        try:
+            self._store._require_sound()
+        except BaseException:
+            self._store._one_at_a_time.release()
+            raise
+        return self._store._connection
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._store._one_at_a_time.release()
+        if isinstance(error, sqlite3.Error):
+            raise self._store._trouble(error) from error
 
 
 def _mark(db: Connection, sync: SyncName, records: Iterable[RecordId], marking: Marking, lane: Lane) -> None:

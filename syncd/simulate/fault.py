@@ -306,7 +306,7 @@ def _window(fault: str, verb: str, begin: Mapping[str, Any], end: Mapping[str, A
 
 
 def _something(on: Ground, at_s: float) -> Op:
-    """What somebody does while a service cannot be reached, or behind the back of an old state: what must not be lost."""
+    """What somebody does while a service cannot be reached, or after a clock was set back: what must not be lost."""
     verb, arguments = on.random.choice(
         (
             ("push", {"record": on.random.choice((2, 3))}),
@@ -521,12 +521,16 @@ def _backup(on: Ground) -> Parts | None:
     later = on.at_s + on.random.choice((30.0, 120.0, 240.0))
     if later > on.last_s:
         return None
+    record = on.random.choice((2, 3))
     return Parts(
         ops=(
             Op(at_s=on.at_s, verb="remember_state"),
-            _something(on, on.at_s + 5.0),
+            # Written after the backup, so that the old state lacks it; and something to do for whoever believes it.
+            Op(at_s=on.at_s + 2.0, verb="push", arguments={"record": record}),
+            Op(at_s=on.at_s + 3.0, verb="compare"),
             Op(at_s=later, verb="restore_state", fault="ST11"),
-            _something(on, later + 5.0),
+            Op(at_s=later + 2.0, verb="push", arguments={"record": 5 - record}),
+            Op(at_s=later + 3.0, verb="compare"),
         )
     )
 

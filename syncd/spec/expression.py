@@ -6,8 +6,9 @@ closed by `syntax`; here are the quantifiers, our filters, and the limits.
 """
 
 import re
+import threading
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -24,6 +25,8 @@ FUEL = 100_000
 SOURCE_CHARACTERS_MAX = 16_384
 # MiniJinja's time for a chain of `**` grows with its square, and a spec has room for many chains (SP08).
 EXPRESSION_CHARACTERS_MAX = 8_192
+# Of what an expression or template gives, and of what a filter takes apart or puts together: twice the longest cell.
+TEXT_CHARACTERS_MAX = 200_000
 _TICK = timedelta(milliseconds=1)
 
 
@@ -47,6 +50,7 @@ class _Checked:
         lists: the lists of work that must be complete before the outcome means anything.
         record_fields: names (or ids) of the Airtable fields it reads through `record`.
         states: the texts that `status` is compared with.
+        factors: the Airtable fields that it multiplies.
     """
 
     source: str
@@ -54,6 +58,7 @@ class _Checked:
     lists: frozenset[List]
     record_fields: frozenset[str]
     states: frozenset[str]
+    factors: frozenset[str]
     _roots: tuple[str, ...] = field(repr=False)
 
     @property
@@ -81,7 +86,10 @@ class Expression(_Checked):
             ExpressionError: a name or key is missing, a type does not fit, or the fuel is used up.
         """
         try:
-            return _ENVIRONMENT.eval_expr(self.source, **{name: scope[name] for name in self._roots})
+            found = _ENVIRONMENT.eval_expr(self.source, **{name: scope[name] for name in self._roots})
+            return _bounded(found) if isinstance(found, str) else found
+        except _TooLong as exc:
+            raise ExpressionError(self.source, (str(exc),)) from exc
         except (minijinja.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as exc:
             raise ExpressionError(self.source, (_told(exc),)) from exc
 
@@ -112,8 +120,11 @@ class Template(_Checked):
 
     def render(self, scope: Mapping[str, Any]) -> str:
         """The text over a scope; as `Expression.evaluate`. An empty value is written as nothing, not as "none"."""
+        _METER.characters = 0
         try:
             return _ENVIRONMENT.render_str(self.source, **{name: scope[name] for name in self._roots})
+        except _TooLong as exc:
+            raise ExpressionError(self.source, (str(exc),)) from exc
         except (minijinja.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as exc:
             raise ExpressionError(self.source, (_told(exc),)) from exc
 
@@ -166,6 +177,7 @@ def _common(usage: syntax.Usage) -> dict[str, Any]:
         "lists": frozenset(lists),
         "record_fields": frozenset(usage.record_fields),
         "states": frozenset(usage.states),
+        "factors": frozenset(usage.factors),
         "_roots": tuple(sorted(usage.roots)),
     }
 
@@ -225,6 +237,76 @@ def _flips(name: str, operand: Any) -> list[datetime]:
     except (ValueError, OverflowError):
         # The second: at the end of the calendar, as "9999-12-31" for never; nothing is left to wake for.
         return []
+
+
+# --- what MiniJinja's fuel does not count (SP08, I36) ---------------------------------------------------------------
+
+
+class _TooLong(ValueError):
+    """A text beyond `TEXT_CHARACTERS_MAX`."""
+
+    def __init__(self) -> None:
+        super().__init__(f"a text of more than {TEXT_CHARACTERS_MAX} characters")
+
+
+class _Meter(threading.local):
+    """How much this thread's template has written so far."""
+
+    characters = 0
+
+
+_METER = _Meter()
+
+
+def _bounded(text: str) -> str:
+    if len(text) > TEXT_CHARACTERS_MAX:
+        raise _TooLong
+    return text
+
+
+def _written(value: Any) -> Any:
+    """Called with everything that a template writes; an empty value is written as nothing."""
+    if value is None:
+        return ""
+    _METER.characters += _size(value)
+    if _METER.characters > TEXT_CHARACTERS_MAX:
+        raise _TooLong
+    return value
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, str) else len(str(value))
+
+
+# As MiniJinja writes them; what went through Python it would write as Python does.
+_SHOWN = {"None": "none", "True": "true", "False": "false"}
+
+
+def _bounding(name: str) -> Callable[..., Any]:
+    """MiniJinja's filter of that name, asked only when what it takes apart and makes stays within bounds."""
+
+    def call(value: Any, *arguments: Any, **named: Any) -> Any:
+        if isinstance(value, str):
+            _bounded(value)
+        if name == "replace" and len(arguments) == 2:
+            text, old, new = ("" if part is None else str(part) for part in (value, *arguments))
+            if len(text) + text.count(old) * len(new) > TEXT_CHARACTERS_MAX:
+                raise _TooLong
+        elif name == "join" and isinstance(value, Sized):
+            between = _size(arguments[0]) if arguments else 0
+            size = len(value) * between
+            size += (
+                len(value) if isinstance(value, str) else sum(map(_size, value)) if isinstance(value, Iterable) else 0
+            )
+            if size > TEXT_CHARACTERS_MAX:
+                raise _TooLong
+            if not isinstance(value, str) and isinstance(value, Iterable):
+                value = [_SHOWN.get(str(one), one) if one is None or isinstance(one, bool) else one for one in value]
+        scope = {f"given{at}": argument for at, argument in enumerate(arguments)}
+        written = ", ".join([*scope, *(f"{key}={key}" for key in named)])
+        return _PLAIN.eval_expr(f"value|{name}({written})", value=value, **scope, **named)
+
+    return call
 
 
 # --- the language's own functions -------------------------------------------------------------------------------------
@@ -292,7 +374,13 @@ def _strip_prefix(value: Any, prefix: str) -> str:
 
 def _environment() -> minijinja.Environment:
     made = minijinja.Environment(
-        filters={"slug": _slug, "truncate_bytes": _truncate_bytes, "date": _date, "strip_prefix": _strip_prefix},
+        filters={
+            **{name: _bounding(name) for name in ("join", "list", "replace", "sort", "split", "unique")},
+            "slug": _slug,
+            "truncate_bytes": _truncate_bytes,
+            "date": _date,
+            "strip_prefix": _strip_prefix,
+        },
         globals={"any": _any, "all": _all, "count": _count, "where": _where},
         # With `debug` an error's text shows the values in scope.
         debug=False,
@@ -300,7 +388,7 @@ def _environment() -> minijinja.Environment:
         undefined_behavior="strict",
         # Names like "a.html" would turn escaping on; we render text only.
         auto_escape_callback=lambda _name: False,
-        finalizer=lambda value: "" if value is None else value,
+        finalizer=_written,
         keep_trailing_newline=True,
         pycompat=False,
     )
@@ -309,5 +397,7 @@ def _environment() -> minijinja.Environment:
     return made
 
 
+# Without any of ours, for what ours stand in front of.
+_PLAIN = minijinja.Environment(debug=False, undefined_behavior="strict", pycompat=False)
 # One for the process: it is only read after this line, and MiniJinja locks it for each call.
 _ENVIRONMENT = _environment()

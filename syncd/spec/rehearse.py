@@ -42,7 +42,11 @@ def scopes(fields: Iterable[Field], states: tuple[str, ...]) -> Iterator[tuple[s
 
 def failure(made: Expression | Template, fields: Iterable[Field], states: tuple[str, ...]) -> str:
     """Why it fails on one of the scopes, and on which; "" when it never does."""
-    for told, scope in scopes(fields, states):
+    table = tuple(fields)
+    for field in table:
+        if not _is_number(field) and made.factors & {field.name, field.id}:
+            return f"a product of numbers; {field.name} is of type {field.result_kind or field.kind}"
+    for told, scope in scopes(table, states):
         try:
             if isinstance(made, Expression):
                 made.evaluate(scope)
@@ -97,6 +101,11 @@ def _record(fields: Iterable[Field], *, full: bool) -> dict[str, Any]:
     for field in fields:
         record[field.name] = record[field.id] = _cell(field) if full else (False if field.kind == "checkbox" else None)
     return record
+
+
+def _is_number(field: Field) -> bool:
+    kind = field.result_kind or field.kind
+    return kind in NUMBERS or kind in ("count", "autoNumber", "checkbox")
 
 
 def _cell(field: Field) -> Any:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from syncd.model.work import List
+from syncd.spec import growth
 from syncd.spec.attributes import ATTRIBUTES, BY_LIST, NOT_YET, PRIMARIES, Attribute, Kind
 from syncd.spec.nearest import did_you_mean, listed
 from syncd.spec.tokens import Token, segments, unquote, words
@@ -102,6 +103,7 @@ class Usage:
     Args:
         open_clock: `now` or `today`, where they stand in another form than a plain comparison.
         bound: names that the template itself makes.
+        factors: fields of the record that are multiplied, so must be numbers.
     """
 
     names: set[str] = field(default_factory=set)
@@ -111,6 +113,7 @@ class Usage:
     moments: list[Moment] = field(default_factory=list)
     open_clock: set[str] = field(default_factory=set)
     bound: set[str] = field(default_factory=set)
+    factors: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
 
 
@@ -144,6 +147,7 @@ def _bind(tokens: Sequence[Token], local: dict[str, List | None], usage: Usage) 
             f"statement `{verb}` is not part of the language. {listed('Statements', verb, sorted(STATEMENTS))}"
         )
         return
+    picked = _body(list(tokens))
     if verb == "set":
         made = [tokens[1].text]
         members = None
@@ -151,8 +155,14 @@ def _bind(tokens: Sequence[Token], local: dict[str, List | None], usage: Usage) 
         split = next((index for index, token in enumerate(tokens) if token.text == "in"), len(tokens))
         made = [token.text for token in tokens[1:split] if token.kind == "name"]
         members = LISTS.get(tokens[split + 1].text) if len(tokens) == split + 2 else None
+        # The condition picks among what is there.
+        picked = picked[: next((at for at, token in enumerate(picked) if token.text == "if"), len(picked))]
     else:
         return
+    if growth.made_not_picked(picked):
+        usage.problems.append(
+            f"`{verb}` names what is there already; put texts and lists together where they are written"
+        )
     for name in made:
         if name in NAMES or name in QUANTIFIERS:
             usage.problems.append(f"`{name}` has a meaning already; call it something else")
@@ -180,6 +190,10 @@ class _Reader:
 
     def read(self, tokens: list[Token]) -> None:
         self.tokens = tokens
+        products = growth.Products(tokens, self.local)
+        self.usage.factors |= products.fields
+        for problem in (*growth.too_much(tokens), *products.problems):
+            self._refuse(problem)
         for index, token in enumerate(tokens):
             if len(self.usage.problems) >= PROBLEMS_MAX:
                 return
@@ -217,6 +231,11 @@ class _Reader:
         elif before == "|":
             if name not in FILTERS:
                 self._refuse(f"no filter `{name}`.{did_you_mean(name, FILTERS)}")
+            elif name == "map" and (
+                after != "(" or self._text(index + 2) != "attribute" or self._text(index + 3) != "="
+            ):
+                # By name, as a text, it would reach filters that are not of the language.
+                self._refuse('`map` takes an attribute: map(attribute="state")')
         elif before == "is" or (before == "not" and self._text(index - 2) == "is"):
             if name not in TESTS and name != "not":
                 self._refuse(f"no test `{name}`.{did_you_mean(name, TESTS)}")

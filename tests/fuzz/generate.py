@@ -68,6 +68,37 @@ def _question(random: Random, depth: int) -> str:
     return f"{random.choice(QUANTIFIERS)}({over}{arguments})"
 
 
+# What makes more of what there is, every time that it stands somewhere.
+_GROWING = (
+    *("{A} ~ {A}", "[{A}, {A}]", "{A} * {A}", "{A} * 100000000", "{A} + {A}", "({A}, {A})", "{A}|list|string"),
+    *("{A}|replace('', {A})", "{A}|join({A})", "[{A}] ~ ''", "{A}|split('a')|join({A})", "{A}|sort|string"),
+)
+
+
+def growing(random: Random) -> str:
+    """A template in which names, loops and filters make ever more of a text."""
+    made = "name"
+    pieces: list[str] = []
+    loops = 0
+    # Mostly the same again and again; no more often than makes a gigabyte of what doubles.
+    only = random.choice(((0,), (1,), (2,), (0, 1, 2, 3)))
+    forms = random.choice((_GROWING, (random.choice(_GROWING),)))
+    for at in range(random.randint(1, 16)):
+        grown = random.choice(forms).replace("{A}", f"({made})" if only == (0,) else made) if len(made) < 200 else made
+        match random.choice(only):
+            case 0:
+                made = grown
+            case 1:
+                pieces.append(f"{{% set a{at} = {grown} %}}")
+                made = f"a{at}"
+            case 2:
+                pieces.append(f"{{% for a{at} in {random.choice((grown, f'[{grown}]', made))} %}}")
+                made, loops = f"a{at}", loops + 1
+            case _:
+                pieces.append(f"{{{{ {grown} }}}}")
+    return "".join(pieces) + f"{{{{ {made}|length }}}}" + "{% endfor %}" * loops
+
+
 def template(random: Random) -> str:
     """A text with expressions and statements in it."""
     pieces: list[str] = []

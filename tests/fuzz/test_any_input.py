@@ -81,6 +81,12 @@ def test_a_template_of_the_grammar_is_read_or_refused_in_words(random: Random) -
     timed(guided.TARGETS["template"], generate.template(random).encode("utf-8", "surrogatepass"))
 
 
+@settings(quick, max_examples=100)
+@given(random=draws)
+def test_a_template_that_would_grow_without_end_is_refused_or_ended(random: Random) -> None:
+    timed(guided.TARGETS["template"], generate.growing(random).encode())
+
+
 @settings(quick, max_examples=60)
 @given(random=draws)
 def test_a_spec_of_the_grammar_is_read_or_refused_with_places(random: Random) -> None:

@@ -1,5 +1,7 @@
 """Expressions and templates: what they use, what they refuse, what they give, and when the clock changes it."""
 
+import time
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -344,3 +346,142 @@ def test_every_attribute_can_be_read_and_asked_for() -> None:
             expression.parse(entry.name).evaluate(a_scope())
         members = PRIMARIES[entry.primary].value
         expression.parse(f"any(where({members}, {entry.key}=record['A b']))").evaluate(a_scope())
+
+
+LONG = "x'\\" * 30_000
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("name * 100000000", "100000000 * name", '"a" * pr.approvals', "[1] * 9", "(name) * 2", "prs * pr.approvals"),
+        *(
+            "(name if any(prs) else 1) * 3",
+            "pr.title * 2",
+            "(1, 2) * 3",
+            "name | upper * 3",
+            "- name * 3",
+            "(1 + name) * 3",
+        ),
+        *("pr.approvals * prs | list", "3 * (2 * name)", "prs[0].title * 3", "(prs | sum ~ name) * 2", "2 * [name][0]"),
+    ],
+)
+def test_a_text_or_list_is_not_repeated(source: str) -> None:
+    """SP08: a cell could be the number of times."""
+    with pytest.raises(expression.ExpressionError, match="multiplies numbers only"):
+        expression.parse(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "outcome"),
+    [
+        ("30 * pr.approvals", 60),
+        ("(pr.approvals + 1) * (10 if any(prs, state='MERGED') else 2)", 30),
+        ("count(prs) * 3 * any(prs)", 3),
+        ("record['Points'] * -2.5 + record.Points", -6),
+        ("prs | length * 2", 2),
+        ("2 * (name | length)", 10),
+        ("2 ** 3 * pr['approvals'] % 5", 1),
+        ("((1 + 2) * 3 - 1) * 2", 16),
+    ],
+)
+def test_numbers_are_multiplied(source: str, outcome: float) -> None:
+    made = expression.parse(source)
+    assert made.evaluate(a_scope(prs=[MERGED], record={"Points": 4})) == outcome
+    assert made.factors == ({"Points"} if "Points" in source else set())
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *(
+            "{% set a = name ~ name %}",
+            "{% set a = name + name %}",
+            "{% set a = [name, name] %}",
+            "{% set a = (name, name) %}",
+        ),
+        *("{% for a in [name ~ name] %}{% endfor %}", "{% for a in [name] %}{% endfor %}", "{% set a = {'a': name} %}"),
+        "{% set a = name | default([name, name]) %}",
+    ],
+)
+def test_what_gets_a_name_is_picked_and_not_put_together(source: str) -> None:
+    with pytest.raises(expression.ExpressionError, match="names what is there already"):
+        expression.parse_template(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% set a = prs | map(attribute='title') | join(', ') %}{{ a ~ a }}",
+        "{% for p in where(prs, state=['OPEN', 'MERGED']) if p.title ~ '' != 'x' %}{{ (p.id | int) * 2 }}{% endfor %}",
+        "{% for part in record['A b'] | split(',') %}{{ part | trim }}{% endfor %}",
+        "{% set first = prs[0].title %}{{ first }}",
+    ],
+)
+def test_names_for_what_is_there_are_part_of_the_language(source: str) -> None:
+    assert isinstance(expression.parse_template(source).render(a_scope(prs=[OPEN])), str)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        pytest.param("name" + " ~ name" * 101, "more than 100 times", id="joined"),
+        pytest.param("[" + "name," * 201 + "]", "more than 200 names", id="names"),
+        pytest.param("[[{'a': [name]}]]", "more than 3 lists", id="lists"),
+        pytest.param("((((name,),),),)", "more than 3 lists", id="tuples"),
+        pytest.param("prs | map('upper')", "takes an attribute", id="a filter by name"),
+    ],
+)
+def test_what_could_grow_is_counted_when_it_is_parsed(source: str, told: str) -> None:
+    with pytest.raises(expression.ExpressionError, match=told):
+        expression.parse(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("{{ name ~ name ~ name }}", "{{ name }}{{ name }}{{ name }}", "{{ name | replace('x', name) | length }}"),
+        *("{{ name | replace('', name) }}", "{{ name | join(name) }}", "{{ name | list | join(name) }}"),
+        "{% for a in name | list %}{{ name }}{% endfor %}",
+        "{% set a = name | list | string %}{% set a = a | list | string %}{{ a | list | string }}",
+        "{{ name | sort | string | sort | string }}",
+        "{{ name | split('z') | string | split('z') | string | split('z') | string }}",
+    ],
+)
+def test_a_text_that_grows_too_long_ends_the_evaluation_at_once(source: str) -> None:
+    before_s = time.process_time()
+    tracemalloc.start()
+    try:
+        with pytest.raises(expression.ExpressionError, match="more than 200000 characters"):
+            expression.parse_template(source).render(a_scope(name=LONG))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - before_s < 2
+    assert peak < 64 * 1024 * 1024
+
+
+def test_the_bound_counts_anew_for_every_text() -> None:
+    made = expression.parse_template("{{ name }}")
+    assert [len(made.render(a_scope(name=LONG))) for _ in range(5)] == [len(LONG)] * 5
+    with pytest.raises(expression.ExpressionError, match="more than 200000"):
+        expression.parse("name ~ name ~ name").evaluate(a_scope(name=LONG))
+
+
+@pytest.mark.parametrize(
+    ("source", "outcome"),
+    [
+        ("['a', 1, none, true, 0.5] | join('-')", "a-1-none-true-0.5"),
+        ("'abc' | join('-')", "a-b-c"),
+        ("none | join", ""),
+        ("'aXbX' | replace('X', '')", "ab"),
+        ("5 | replace('5', 6)", "6"),
+        ("'a b  c' | split", ["a", "b", "c"]),
+        ("'a,b,c' | split(',', 1)", ["a", "b,c"]),
+        ("[3, 1, 2] | sort(reverse=true)", [3, 2, 1]),
+        ("prs | sort(attribute='approvals') | map(attribute='approvals') | list", [0, 2]),
+        ("[1, 1, 2] | unique", [1, 2]),
+    ],
+)
+def test_bounded_filters_give_what_they_gave(source: str, outcome: object) -> None:
+    assert expression.parse(source).evaluate(a_scope(prs=[MERGED, OPEN])) == outcome

@@ -12,14 +12,15 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from random import SystemRandom
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import TypeAdapter
 from requests.adapters import BaseAdapter
 
 from syncd import daemon as daemons
@@ -36,6 +37,7 @@ from syncd.flow import trial as trials
 from syncd.model.change import Side
 from syncd.model.event import Delivery, Endpoint, Event
 from syncd.model.ids import EndpointId, OperationId, RunId, SyncName
+from syncd.model.schema import Repository, Table
 from syncd.settings import Settings
 from syncd.spec import connections, load, resolve, rules
 from syncd.spec import secret as secrets
@@ -132,6 +134,11 @@ class Crew:
     keeper: keeper.Keeper
 
 
+T = TypeVar("T")
+_TABLES = TypeAdapter(tuple[Table, ...])
+_REPOSITORIES = TypeAdapter(tuple[Repository, ...])
+
+
 class House:
     """
     One process's syncd: state, budgets, intake, and the present spec.
@@ -159,7 +166,7 @@ class House:
         self._locks: dict[SyncName, threading.RLock] = {}
         self._trials: dict[str, trials.Trial] = {}
         self._spec = outside.read_spec(config, environment)
-        self.rules = self._resolve(self._spec)
+        self.rules = self._resolve(self._spec, starting=True)
         self.generation = generation.Generation(store, witness, outside.clock, outside.ids)
         if self.generation.doubt:
             syncs = [(name, self.rules.spec_hash) for name in self.rules.syncs]
@@ -194,13 +201,28 @@ class House:
         self._spec, self.rules = spec, fresh
         return ""
 
-    def _resolve(self, spec: load.Spec) -> rules.Rules:
-        tables = {}
+    def _resolve(self, spec: load.Spec, *, starting: bool = False) -> rules.Rules:
+        """
+        The spec's names, found in what the services have.
+
+        Args:
+            starting: a service that does not answer is taken as it was at the last start, or no restart during an outage
+                would take deliveries, read the other side or show a status (I23, I31). The keeper resolves again soon.
+        """
+        tables, repositories, unasked = {}, {}, list[str]()
         for name, connection in connections.airtable(spec).items():
-            tables[name] = self._catalogue(spec, connection, None).fetch_tables()
-        repositories = {}
+            catalogue = self._catalogue(spec, connection, None)
+            tables[name] = self._remembered(
+                f"Airtable, base {connection.base}", _TABLES, catalogue.fetch_tables, unasked if starting else None
+            )
         for name, bitbucket in connections.bitbucket(spec).items():
-            repositories[name] = self._changelog(spec, bitbucket, None).fetch_repositories()
+            changelog = self._changelog(spec, bitbucket, None)
+            repositories[name] = self._remembered(
+                f"Bitbucket, workspace {bitbucket.workspace}",
+                _REPOSITORIES,
+                changelog.fetch_repositories,
+                unasked if starting else None,
+            )
         # A secret that is missing is told now, with its place, and not when the first delivery needs it (SP10).
         for bitbucket in connections.bitbucket(spec).values():
             for one in (one for source in bitbucket.sources for one in source.secrets):
@@ -216,7 +238,33 @@ class House:
         for warning in resolved.warnings:
             _log.warning("spec.warned", file=warning.file, line=warning.line, key=warning.key, hint=warning.expected)
         _log.info("spec.loaded", spec_hash=resolved.rules.spec_hash, syncs=len(resolved.rules.syncs))
-        return resolved.rules
+        return replace(resolved.rules, blocked=(*resolved.rules.blocked, *unasked))
+
+    def _remembered(self, what: str, kind: TypeAdapter[T], fetch: Callable[[], T], unasked: list[str] | None) -> T:
+        """
+        What a service has, kept in the state.
+
+        Args:
+            unasked: takes the reason when it could not be asked and what the state holds is used; None: it must be asked.
+
+        Raises:
+            ServiceError: it does not answer, and nothing is kept, or it must be asked.
+        """
+        key = f"last-seen:{what}"
+        try:
+            found = fetch()
+        except errors.ServiceError as error:
+            kept = self.store.load_text(key)
+            if unasked is None or not kept:
+                raise
+            unasked.append(
+                f"{what} could not be asked at the start, and is taken as it was at the last one: {error.message}"
+            )
+            return kind.validate_json(kept)
+        shown = kind.dump_json(found).decode()
+        if self.store.load_text(key) != shown:
+            self.store.save_text(key, shown)
+        return found
 
     def _quiet(self) -> timedelta:
         # Without any sync, while its table is gone, nothing of a delivery concerns us.

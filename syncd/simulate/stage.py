@@ -743,8 +743,8 @@ class Stage:
         return not any(self.store.load_unfinished(worker.context.name) for worker in self.crew.workers)
 
     def sample(self) -> None:
-        """What `syncd status` says now."""
-        if not self.store.failed:
+        """What `syncd status` says now; nothing while no process runs."""
+        if self._listening and not self.store.failed:
             self.evidence.statuses.append((self.clock.moment, self.control.status()))
 
     def heal(self) -> None:

@@ -574,7 +574,11 @@ def _option(fault: str, act: str, **more: Any) -> Maker:
 
 
 def _poison(on: Ground) -> Parts:
+    # Both pull requests of the first repository get something to write.
+    words = f"Refused {on.random.randrange(1000)}"
+    ops = [Op(at_s=on.at_s + 1.0, verb="edit", arguments={"record": one, "cells": {on.title: words}}) for one in (2, 3)]
     return Parts(
+        ops=tuple(ops) if on.title else (),
         troubles=(
             Trouble(
                 fault="BB29",
@@ -586,7 +590,7 @@ def _poison(on: Ground) -> Parts:
                 count=None,
                 more={"status": 400, "body": '{"type":"error","error":{"message":"Refused for ever"}}'},
             ),
-        )
+        ),
     )
 
 

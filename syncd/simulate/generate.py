@@ -46,6 +46,9 @@ def scenario(home: setting.Setting, seed: int) -> Scenario:
     if variant == "both" and random.random() < 0.5:
         # What this variant is there for, and what hardly ever happens by itself.
         faults.append(FaultId.SECOND)
+    if FaultId.PR01 not in faults and Random(f"{seed}: death").random() < 0.1:
+        # More of these than of any other fault: half of the promises are about them.
+        faults.append(FaultId.PR01)
     for chosen in faults:
         at = _moment(random, last_s)
         made = fault.MAKERS[chosen](_at(ground, at))

@@ -297,7 +297,7 @@ def _window(fault: str, verb: str, begin: Mapping[str, Any], end: Mapping[str, A
         return Parts(
             ops=(
                 Op(at_s=on.at_s, verb=verb, arguments={**begin, **place}, fault=fault),
-                _something(on, on.at_s + (until - on.at_s) * on.random.random()),
+                _something(on, on.at_s + (until - on.at_s) * on.random.random(), str(begin.get("service", ""))),
                 Op(at_s=until, verb=verb, arguments={**end, **place}),
             )
         )
@@ -305,17 +305,23 @@ def _window(fault: str, verb: str, begin: Mapping[str, Any], end: Mapping[str, A
     return make
 
 
-def _something(on: Ground, at_s: float) -> Op:
-    """What somebody does while a service cannot be reached, or after a clock was set back: what must not be lost."""
-    verb, arguments = on.random.choice(
-        (
+def _something(on: Ground, at_s: float, away: str = "") -> Op:
+    """
+    What somebody does while a service cannot be reached, or after a clock was set back: what must not be lost.
+
+    Args:
+        away: the service that cannot be reached: it is done in the other one, so that it is heard of at once.
+    """
+    acts: list[tuple[str, dict[str, Any]]] = []
+    if away != "bitbucket" or not on.title:
+        acts += [
             ("push", {"record": on.random.choice((2, 3))}),
             ("merge", {"pull_request": on.random.randrange(2)}),
-            ("edit", {"record": on.record, "cells": {on.title: f"Meanwhile {on.random.randrange(1000)}"}}),
-        )
-    )
-    if verb == "edit" and not on.title:
-        verb, arguments = "push", {"record": 2}
+        ]
+    if away != "airtable" and on.title:
+        cells = {on.title: f"Meanwhile {on.random.randrange(1000)}"}
+        acts.append(("edit", {"record": on.random.choice((2, 3, on.record)), "cells": cells}))
+    verb, arguments = on.random.choice(acts)
     return Op(at_s=round(at_s, 1), verb=verb, arguments=arguments)
 
 

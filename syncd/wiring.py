@@ -139,6 +139,13 @@ _TABLES = TypeAdapter(tuple[Table, ...])
 _REPOSITORIES = TypeAdapter(tuple[Repository, ...])
 
 
+def _pins(text: str) -> dict[str, str]:
+    """The remembered pins; a state from before they were JSON holds a line for each."""
+    if text.startswith("{"):
+        return dict(json.loads(text))
+    return dict(line.split("\t", 1) for line in text.splitlines())
+
+
 class House:
     """
     One process's syncd: state, budgets, intake, and the present spec.
@@ -165,6 +172,7 @@ class House:
         self.ledger = ledger.Ledger(store, outside.clock)
         self._locks: dict[SyncName, threading.RLock] = {}
         self._trials: dict[str, trials.Trial] = {}
+        self._employed: dict[SyncName, worker.Worker] = {}
         self._spec = outside.read_spec(config, environment)
         self.rules = self._resolve(self._spec, starting=True)
         self.generation = generation.Generation(store, witness, outside.clock, outside.ids)
@@ -228,7 +236,7 @@ class House:
             for one in (one for source in bitbucket.sources for one in source.secrets):
                 self.secret(spec, one)
         remembered = self.store.load_text(PINS)
-        pins = json.loads(remembered) if remembered else {}
+        pins = _pins(remembered or "")
         resolved = self.outside.resolve_names(spec, tables, repositories, self._settings.state_path, pins)
         self.store.save_text(PINS, json.dumps(dict(sorted(resolved.pins.items()))))
         for sync in resolved.rules.syncs.values():
@@ -344,6 +352,15 @@ class House:
             )
             for sync in self.rules.syncs.values()
         ]
+        for one in workers:
+            before = self._employed.get(one.context.name)
+            if (
+                before is not None
+                and before.context.sync == one.context.sync
+                and before.context.rules.spec_hash == self.rules.spec_hash
+            ):
+                one.succeed(before)
+        self._employed = {one.context.name: one for one in workers}
         made = keeper.Keeper(
             [self.context(sync) for sync in self.rules.syncs.values()],
             self.intake,
@@ -352,6 +369,7 @@ class House:
             reload,
             self.generation.advance_now_and_then,
             lambda context: self.poll_period(context.sync),
+            self._is_blocked,
         )
         repositories = [id for one in workers for id in one.context.repository_ids]
         self.intake.refresh(repositories, self._quiet())
@@ -362,6 +380,9 @@ class House:
         if name not in self._trials:
             self._trials[name] = trials.Trial(self.store, name, self.outside.clock.now())
         return self._trials[name]
+
+    def _is_blocked(self) -> bool:
+        return bool(self.rules.blocked) or any(sync.blocked for sync in self.rules.syncs.values())
 
     def hook_secrets(self, context: contexts.Context, slug: str) -> Sequence[str]:
         """The configured secrets of a repository's webhook, the present one first."""

@@ -144,12 +144,13 @@ def seen(budget: Budget, now: datetime) -> Budget:
     longest = max((window.span for window in budget.windows), default=_ZERO)
     if stamps and now - stamps[0] >= longest:
         stamps = stamps[bisect_right(stamps, now - longest) :]
+    # A month that lies ahead was counted by a clock that was wrong: what was used then is used now.
     month = now.astimezone(UTC).strftime("%Y-%m")
     turned = month > budget.month
     return replace(
         budget,
         stamps=stamps,
-        month=month if turned else budget.month,
+        month=month,
         month_used=0 if turned else budget.month_used,
         seen_at=now,
     )

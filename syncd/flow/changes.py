@@ -96,6 +96,7 @@ def _marks(contexts: tuple[Context, ...], page: Changes) -> dict[SyncName, tuple
     return marks
 
 
+_UNKNOWN = '"unknown"'
 # Our instant of a write and the service's differ by no more when both clocks are right.
 _CLOCKS_AGREE = timedelta(minutes=2)
 # States of rows whose value was, or may have been, written: the payload may come before the look at a lost answer.
@@ -131,7 +132,7 @@ def _tell_race(context: Context, change: CellChange) -> None:
     rows = context.store.load_journal(sync=context.name, record=change.record, limit=50, newest=True)
     written = [row for row in rows if row.field == change.field and row.state in WRITTEN]
     row = _row_of(change, written)
-    if row is None or change.previous is None or row.before == '"unknown"':
+    if row is None or change.previous is None or row.before == _UNKNOWN:
         return
     if value.parse(row.before) != change.previous:
         context.store.save_race(context.name, row.sequence, value.dump(change.previous, whole=True))
@@ -146,6 +147,10 @@ def _row_of(change: CellChange, written: Sequence[ports.JournalEntry]) -> ports.
     closest = min(written, key=lambda row: abs(row.at - change.at), default=None)
     if closest is None or abs(closest.at - change.at) <= _CLOCKS_AGREE:
         return closest
-    same = [row for row in written if change.present is not None and value.parse(row.after) == change.present]
-    explained = (row for row in same if value.parse(row.before) == change.previous)
+    same = [
+        row
+        for row in written
+        if change.present is not None and row.after != _UNKNOWN and value.parse(row.after) == change.present
+    ]
+    explained = (row for row in same if row.before != _UNKNOWN and value.parse(row.before) == change.previous)
     return next(explained, same[0] if same else None)

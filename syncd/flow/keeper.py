@@ -26,6 +26,7 @@ class Keeper:
         contexts: one per sync, of this thread alone.
         secrets: configured hook secrets of a repository, for a sync.
         want_compare: tell a sync's worker to compare in full.
+        blocked: whether anything of the spec is blocked because the services do not have it, whole syncs included.
         reload_schema: something about a table changed: resolve the spec's names again.
         now_and_then: what is to be done once a minute; asked at each step.
         period: how far apart polls of a base must lie for its budget.
@@ -40,7 +41,9 @@ class Keeper:
         reload_schema: Callable[[], object],
         now_and_then: Callable[[], None] = lambda: None,
         period: Callable[[Context], timedelta] = lambda context: context.rules.daemon.poll,
+        blocked: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._blocked = blocked
         self._now_and_then = now_and_then
         self._period = period
         self.contexts = tuple(contexts)
@@ -80,7 +83,7 @@ class Keeper:
             self._keep_endpoints(context)
         self._poll_airtable()
         self._poll_bitbucket()
-        self._look_at_blocked()
+        self._look_at_blocked(now)
         self._now_and_then()
         return now if more else self._next(now)
 
@@ -174,14 +177,12 @@ class Keeper:
                 context.store.mark_work(dirty, now, now)
                 self.moved = True
 
-    def _look_at_blocked(self) -> None:
+    def _look_at_blocked(self, now: datetime) -> None:
         """What was gone may be back without a word: the answer that told so may itself have been wrong (AT07)."""
-        for context in self.contexts[:1]:
-            blocked = context.rules.blocked or any(sync.blocked for sync in context.rules.syncs.values())
-            now, before = context.clock.now(), self._polled_at.setdefault("blocked", context.clock.now())
-            if blocked and not timedelta(0) <= now - before < BLOCKED_AGAIN:
-                self._polled_at["blocked"] = now
-                self._reload_schema()
+        before = self._polled_at.setdefault("blocked", now)
+        if self._blocked() and not timedelta(0) <= now - before < BLOCKED_AGAIN:
+            self._polled_at["blocked"] = now
+            self._reload_schema()
 
     def _due(self, what: str, period: timedelta, now: datetime) -> bool:
         before = self._polled_at.get(what)

@@ -67,6 +67,10 @@ class Worker:
         """Compare in full at the next step: something may have been missed."""
         self._compare_wanted = True
 
+    def succeed(self, before: "Worker") -> None:
+        """Take over from a worker of the same process and the same rules: what it compared need not be compared again."""
+        self._compare_wanted = before._compare_wanted
+
     def step(self, now: datetime) -> datetime:
         """
         Do what is due.

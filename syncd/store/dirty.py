@@ -137,7 +137,8 @@ def claim_records(db: Connection, sync: SyncName, now: datetime, limit: int) -> 
     if any(one[3] > at for one in found):
         # Marked before the clock was set back: from now on it waits like any other, or it would be due for ever.
         db.execute(
-            "UPDATE dirty_record SET since = :now WHERE sync = :sync AND since > :now", {"sync": sync, "now": at}
+            "UPDATE dirty_record SET since = :now, not_before = min(not_before, :now) WHERE sync = :sync AND since > :now",
+            {"sync": sync, "now": at},
         )
     db.executemany(
         "INSERT INTO claimed_record (sync, record, mark) VALUES (:sync, :record, :mark)",
@@ -171,7 +172,7 @@ def claim_work(
     found = db.execute(_DUE_WORK, wanted).fetchall()
     if any(one[4] > wanted["now"] for one in found):
         db.execute(
-            "UPDATE dirty_work SET since = :now WHERE since > :now"
+            "UPDATE dirty_work SET since = :now, not_before = min(not_before, :now) WHERE since > :now"
             " AND repository IN (SELECT value FROM json_each(:repositories))",
             wanted,
         )

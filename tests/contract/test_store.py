@@ -238,6 +238,14 @@ def test_what_was_marked_before_the_clock_was_set_back_waits_like_any_other_once
     assert len(store.claim_records(SYNC, s(60), 10)) == len(store.claim_work([WEB], s(60), 10)) == 1
 
 
+def test_no_key_that_was_marked_ahead_of_the_clock_is_left_behind_by_a_claim_of_others(store: Store) -> None:
+    for record in (RECORD, OTHER):
+        mark(store, record, at=s(86400))
+    (first,) = store.claim_records(SYNC, NOW, 1)
+    (second,) = store.claim_records(SYNC, NOW, 1)
+    assert {first.record, second.record} == {RECORD, OTHER}
+
+
 def test_claims_end_with_the_process(state: State) -> None:
     mark(state.store)
     state.store.mark_work([(DirtyWork(repository=WEB, dirt=Dirt.REPOSITORY), None)], NOW, NOW)

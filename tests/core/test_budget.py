@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -216,3 +216,10 @@ def test_repair_time_is_stretched_by_the_month() -> None:
     )
     # 100 calls each time, 50,000 a month: 500 compares in 720 hours.
     assert found.arithmetic[2] == "interval: 1 h 26 min 24 s (wished: 15 min)"
+
+
+def test_a_month_counted_by_a_clock_that_was_ahead_turns_with_the_true_one() -> None:
+    ahead, _ = budget.spend(budget.airtable_base("base", 0.8, 1000), 1, datetime(2027, 11, 2, tzinfo=UTC), 0)
+    back, _ = budget.spend(ahead, 1, datetime(2026, 11, 2, tzinfo=UTC), 0)
+    later, _ = budget.spend(back, 1, datetime(2026, 12, 1, tzinfo=UTC), 0)
+    assert (back.month, back.month_used, later.month, later.month_used) == ("2026-11", 2, "2026-12", 1)

@@ -14,3 +14,14 @@ def test_a_link_with_the_new_name_of_a_repository_is_understood(tmp_path: Path) 
     lab.control.compare("features")
     lab.run(timedelta(minutes=2))
     assert "site" in {one.slug for one in lab.crew.workers[0].context.sync.repositories}
+
+
+def test_names_that_are_resolved_again_to_the_same_compare_nothing(tmp_path: Path) -> None:
+    """What is gone is looked for each quarter of an hour, for weeks if need be: that must not cost a full compare each time."""
+    lab = Lab(tmp_path, edit=lambda text: text.replace('"15m"', '"2d"'))
+    lab.adopt()
+    lab.run(timedelta(minutes=2))
+    before = lab.status()["syncs"]["features"]["last_compare"]
+    assert lab.reload() == ""
+    lab.run(timedelta(minutes=2))
+    assert lab.status()["syncs"]["features"]["last_compare"] == before

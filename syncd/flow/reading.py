@@ -172,6 +172,8 @@ class Reading:
         same_head = known is not None and known.source_commit == read.source_commit
         records = known.commit_records if known is not None else ()
         over = read.state in FINAL_STATES
+        # Before the first call that may fail: whose it may be is known, and those records wait for it (I12).
+        self._link(replace(read, commit_records=records), known)
         if not same_head and not (over and (known is not None or self._forgotten(read.updated_on))):
             head = changelog.fetch_pull_request_commits(self._repository, number)
             self._commits[f"pr:{number}"] = head.commits
@@ -209,9 +211,11 @@ class Reading:
             )
         return self._open_sources
 
-    def _link(self, read: PullRequest) -> None:
+    def _link(self, read: PullRequest, before: PullRequest | None = None) -> None:
+        """Say whom a pull request belongs to by its looks, and by those it had before as long as they stand in the mirror."""
         for sync in self._syncs:
-            self._links[sync.name][f"pr:{read.key.number}"] = tuple(sorted(link.evidence(read, sync)))
+            records = {*link.evidence(read, sync), *(() if before is None else link.evidence(before, sync))}
+            self._links[sync.name][f"pr:{read.key.number}"] = tuple(sorted(records))
 
     def _belongs(self, read: PullRequest) -> bool:
         """Whether a pull request belongs to a record by its looks, in any sync that reads the repository."""
@@ -256,13 +260,19 @@ class Reading:
             if branch is None:
                 self._gone.append(name)
                 continue
+            known = self._known_branches.get(name, branch)
+            self._link_branch(branch, *link.of_branch(known))
             done = self._or_apart(Dirt.BRANCH, name, take, branch) if complete else take(branch)
             # It is there; what it is ahead of is not known.
-            done = done or replace(self._known_branches.get(name, branch), ahead=None)
+            done = done or replace(known, ahead=None)
             self._branches.append(done)
-            for sync in self._syncs:
-                self._links[sync.name][f"branch:{name}"] = link.of_branch(done)
+            self._link_branch(done)
         self._complete = self._complete or complete
+
+    def _link_branch(self, read: Branch, *before: RecordId) -> None:
+        records = tuple(sorted({*link.of_branch(read), *before}))
+        for sync in self._syncs:
+            self._links[sync.name][f"branch:{read.name}"] = records
 
     def _headed(self, branch: Branch, *, again: bool) -> Branch:
         """The branch with what its head has that the main branch lacks, asked only where that may be another than before."""

@@ -99,6 +99,33 @@ def test_a_new_pull_request_that_nobody_can_read_is_not_taken_for_none(tmp_path:
     assert lab.status()["state"] == "ok", lab.status()["reasons"]
 
 
+@pytest.mark.parametrize("hooks", [True, False], ids=["webhooks", "polling"])
+def test_a_new_pull_request_whose_commits_cannot_be_read_is_not_taken_for_none(tmp_path: Path, hooks: bool) -> None:
+    lab = adopted(tmp_path, hooks=hooks)
+    repository, first = lab.world.pull_requests["Audit log"]
+    before = lab.cells("Audit log")["Status"]
+    inner: Any = lab.bitbucket.inner
+    handle = inner.handle
+
+    def bent(request: Request, *more: Any, **named: Any) -> Response:
+        answer: Response = handle(request, *more, **named)
+        asked = re.search(r"/pullrequests/(\d+)/commits", request.path)
+        return replace(answer, status=500, body=b"{}") if asked and int(asked[1]) != first else answer
+
+    inner.handle = bent
+    second = f"feature/{lab.records['Audit log']}-second"
+    lab.work("push", repository=repository, branch=second, commits=["More\n"], user="grace")
+    lab.work("create_pull_request", repository=repository, source=second, title="Second", user="grace")
+    lab.run(5 * MINUTE)
+    lab.work("merge", repository=repository, id=first, user="ada")
+    lab.run(40 * MINUTE)
+    assert lab.cells("Audit log")["Status"] == before, "another pull request is open"
+    assert lab.status()["syncs"]["features"]["pending"] >= 1
+    inner.handle = handle
+    lab.run(80 * MINUTE)
+    assert lab.status()["state"] == "ok", lab.status()["reasons"]
+
+
 def test_an_odd_branch_in_a_list_is_still_there(tmp_path: Path) -> None:
     lab = adopted(tmp_path)
     lab.edit("Login page", Status="Ready")

@@ -533,7 +533,7 @@ def health(case: Case) -> Iterator[Violation]:
     """I35: the status leaves `ok` within a minute of trouble, and is `ok` when there is none."""
     for begin, end, scope in _spans(case):
         for at, status in case.evidence.statuses:
-            if begin + timedelta(seconds=60) < at < end and status["state"] not in ("paused", "halted"):
+            if begin + timedelta(seconds=60) < at <= end and status["state"] not in ("paused", "halted"):
                 yield _broken("I35", f"{scope} is paused, and the state is {status['state']}", at)
     begun: dict[str, datetime] = {}
     for at, what, over in case.evidence.outages:
@@ -564,9 +564,9 @@ def _met(case: Case, service: str, since: datetime | None, until: datetime) -> d
     """When the first request met an outage: a service that is asked nothing is not known to be away."""
     if since is None or service not in case.logs:
         return since
-    return next(
-        (one.at for one in case.requests(service) if since <= one.at < until and one.status in (401, 403)), None
-    )
+    # A credential that is refused names nobody: whoever asks in this world is syncd.
+    asked = [one for one in case.logs[service][case.begun[service] :] if one.method != "CONTROL"]
+    return next((one.at for one in asked if since <= one.at < until and one.status in (401, 403)), None)
 
 
 def one_lead(case: Case) -> Iterator[Violation]:

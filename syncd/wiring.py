@@ -177,7 +177,8 @@ class House:
         self.rules = self._resolve(self._spec, starting=True)
         self.generation = generation.Generation(store, witness, outside.clock, outside.ids)
         if self.generation.doubt:
-            syncs = [(name, self.rules.spec_hash) for name in self.rules.syncs]
+            # Also those that cannot run now, as when their table is not shown: they may later.
+            syncs = [(SyncName(name), self.rules.spec_hash) for name in sorted(self._spec.file.sync)]
             generation.disbelieve(store, outside.ids, syncs, self.generation.doubt, outside.clock.now())
         self.generation.advance()
         self.switch = pause.PauseFiles(Path(self.rules.daemon.state).parent / "pause")

@@ -4,12 +4,14 @@ import random
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from syncd.store.generation import GenerationFile
 from tests.flow import stories
 from tests.flow.house import MINUTE, Lab
+from tests.flow.test_odd_objects import bend
 
 BOTH = '"Details"     = { bitbucket = "pr.description", owner = "both" }'
 WITNESS = "generation-of-syncd.db"
@@ -104,6 +106,26 @@ def test_a_state_without_its_witness_proves_nothing(tmp_path: Path) -> None:
     stories.adopted(lab)
     (tmp_path / WITNESS).unlink()
     lab.restart()
+    lab.run(20 * MINUTE)
+    assert doubted(lab)
+
+
+def test_a_sync_whose_table_is_not_shown_at_that_start_is_not_believed_either(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, edit=without_run_ids)
+    stories.adopted(lab)
+    old = lab.store.image()
+    lab.work("merge", repository="api", id=2)
+    lab.run(5 * MINUTE)
+
+    def hidden(body: Any) -> None:
+        body["tables"] = [one for one in body["tables"] if one["name"] != "Features"]
+
+    mend = bend(lab.airtable, r"/tables$", hidden)
+    lab.open(old)
+    assert not lab.house.rules.syncs
+    lab.run(MINUTE)
+    mend()
+    lab.reload()
     lab.run(20 * MINUTE)
     assert doubted(lab)
 

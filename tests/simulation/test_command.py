@@ -5,7 +5,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from syncd.commands import simulate
+from syncd.commands import main
 from syncd.simulate import play, setting, tell
 from syncd.simulate.case import Violation
 from syncd.simulate.scenario import Op, Scenario
@@ -16,15 +16,15 @@ CONFIG = str(shared.ROOT / "config")
 
 def test_a_spec_that_keeps_every_promise_ends_with_0() -> None:
     result = CliRunner().invoke(
-        simulate.command, ["--config", CONFIG, "--scenarios", "2", "--seed", "5"], standalone_mode=False
+        main.cli, ["simulate", "--config", CONFIG, "--scenarios", "2", "--seed", "5"], standalone_mode=False
     )
     assert result.return_value == 0, result.output
     assert "every promise was kept" in result.output
 
 
 def test_it_says_in_json_what_struck() -> None:
-    arguments = ["--config", CONFIG, "--scenarios", "2", "--seed", "5", "--json"]
-    told = json.loads(CliRunner().invoke(simulate.command, arguments, standalone_mode=False).output)
+    arguments = ["simulate", "--config", CONFIG, "--scenarios", "2", "--seed", "5", "--json"]
+    told = json.loads(CliRunner().invoke(main.cli, arguments, standalone_mode=False).output)
     assert told["scenarios"] + told["blocked"] == 2
     assert told["broken"] == {}
 
@@ -41,8 +41,8 @@ def test_a_world_is_made_for_another_spec(tmp_path: Path) -> None:
         .replace('"web"', '"site"')
     )
     (tmp_path / "syncd.toml").write_text(text, encoding="utf-8")
-    arguments = ["--config", str(tmp_path), "--scenarios", "1", "--seed", "5"]
-    result = CliRunner().invoke(simulate.command, arguments, standalone_mode=False)
+    arguments = ["simulate", "--config", str(tmp_path), "--scenarios", "1", "--seed", "5"]
+    result = CliRunner().invoke(main.cli, arguments, standalone_mode=False)
     assert result.return_value == 0, result.output
 
 

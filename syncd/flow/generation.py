@@ -45,10 +45,12 @@ class Generation:
         self._at: datetime | None = None
         kept = json.loads(store.load_text(_KEY) or "{}")
         self._lineage, self._number = str(kept.get("lineage", "")), int(kept.get("number", 0))
+        # Of a state that an earlier version left nobody knows; there has been a witness as soon as it counted on.
+        self._seen = bool(kept.get("seen", self._number > 1))
         self.doubt = "" if witness is None else self._compared(witness.read())
         # A state that is not believed begins anew: it is the newest from now on, whatever it was a copy of.
         if not self._lineage or self.doubt:
-            self._lineage = str(ids.endpoint())
+            self._lineage, self._seen = str(ids.endpoint()), False
 
     def _compared(self, text: str | None) -> str:
         """Why the state is not the newest, or ""."""
@@ -56,6 +58,9 @@ class Generation:
             # A new state, or one of a version that did not count: nothing is accepted in the first, nothing known of the second.
             return ""
         if text is None:
+            if not self._seen:
+                # It was never there: the process died before it wrote it, or the folder takes no files.
+                return ""
             return "nothing beside the state file says that it is the newest: it was copied or restored"
         lineage, _, number = text.partition(" ")
         if not number.isdecimal():
@@ -72,8 +77,11 @@ class Generation:
             return
         with self._lock:
             self._at = self._clock.now()
+            # Said before the next one is written: a missing witness proves something only where there was one.
+            self._seen = self._seen or (self._witness.read() or "").startswith(f"{self._lineage} ")
             self._number += 1
-            self._store.save_text(_KEY, json.dumps({"lineage": self._lineage, "number": self._number}))
+            kept = {"lineage": self._lineage, "number": self._number, "seen": self._seen}
+            self._store.save_text(_KEY, json.dumps(kept))
             # After the commit: what is outside is never ahead of a state that lost nothing.
             self._witness.write(f"{self._lineage} {self._number}")
 

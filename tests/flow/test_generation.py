@@ -154,6 +154,22 @@ def test_a_crash_between_the_state_and_its_witness_is_no_restore(tmp_path: Path)
     assert lab.status()["state"] == "ok", lab.status()["reasons"]
 
 
+def test_a_witness_that_never_could_be_written_is_not_missed(tmp_path: Path) -> None:
+    in_the_way = tmp_path / f"{WITNESS}.new"
+    in_the_way.mkdir()
+    lab = Lab(tmp_path, edit=without_run_ids)
+    stories.adopted(lab)
+    lab.restart()
+    lab.run(20 * MINUTE)
+    assert lab.status()["state"] == "ok", lab.status()["reasons"]
+    in_the_way.rmdir()
+    lab.run(20 * MINUTE)
+    (tmp_path / WITNESS).unlink()
+    lab.restart()
+    lab.run(20 * MINUTE)
+    assert doubted(lab), "there was one"
+
+
 def test_a_witness_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     nowhere = GenerationFile(tmp_path / "missing" / "syncd.db")
     nowhere.write("x 1")

@@ -144,7 +144,20 @@ class BitbucketSide:
             return None
 
     def fetch_head(self, repository: Repository, head: str, base: str) -> ports.HeadCommits:
-        """The commits of `head` (branch or hash) that `base` lacks, newest first, at most a hundred."""
+        """
+        The commits of `head` (branch or hash) that `base` lacks, newest first, at most a hundred.
+
+        Raises:
+            Rejected: no base is known, without which the answer would be the whole history; nothing was sent.
+        """
+        if not base:
+            raise errors.Rejected(
+                f"the main branch of {repository.slug} is not known; nothing was sent",
+                service=SERVICE,
+                request="GET commits",
+                code="BASE_MISSING",
+                next_step="syncd check --live",
+            )
         return self._client.commits(repository.id, include=head, exclude=base)
 
     def fetch_pull_request_commits(self, repository: Repository, number: int) -> ports.HeadCommits:

@@ -240,6 +240,12 @@ def test_the_head_of_a_branch_is_what_its_base_lacks(house: House) -> None:
     assert house.side.fetch_head(house.repository, "main", "feature/x") == ports.HeadCommits(commits=())
 
 
+def test_a_head_is_not_asked_for_without_a_base(house: House) -> None:
+    with pytest.raises(errors.Rejected):
+        house.side.fetch_head(house.repository, "feature/x", "")
+    assert house.sent == []
+
+
 def test_a_head_of_more_than_a_hundred_commits_is_not_whole(house: House) -> None:
     house.do("push", repository="web", branch="feature/x", commits=101)
     head = house.side.fetch_head(house.repository, "feature/x", "main")

@@ -103,6 +103,20 @@ def _record(fields: Iterable[Field], *, full: bool) -> dict[str, Any]:
     return record
 
 
+def sort(field: Field) -> str:
+    """What an expression gets from a field, in a word: types of one sort compare alike."""
+    kind = field.result_kind or field.kind
+    if kind == "checkbox":
+        return "checkbox"
+    if kind == "multipleSelects":
+        return "list"
+    if _is_number(field):
+        return "number"
+    # Also instants and dates, which are texts of one form: another form compares otherwise.
+    cell = _cell(field)
+    return {_INSTANT: "time", _INSTANT[:10]: "date"}.get(cell, "text")
+
+
 def _is_number(field: Field) -> bool:
     kind = field.result_kind or field.kind
     return kind in NUMBERS or kind in ("count", "autoNumber", "checkbox")

@@ -211,8 +211,9 @@ def _expressions(part: parts.Part) -> dict[str, FieldId]:
             found = part.names.find(part.table.id, "field", name, known, path)
             if found is None:
                 whole = False
-            else:
-                read[name] = FieldId(found)
+                continue
+            read[name] = FieldId(found)
+            whole = _reads_as_before(part, path, made, found) and whole
         if not whole:
             continue
         fields = tuple(_table_fields(part.table, read).items())
@@ -225,6 +226,28 @@ def _expressions(part: parts.Part) -> dict[str, FieldId]:
         elif isinstance(made, Expression) and path[-1] == "value":
             _check_outcome(part, path, made, seen)
     return read
+
+
+def _reads_as_before(part: parts.Part, path: locate.Path, made: Expression | Template, field_id: str) -> bool:
+    """
+    Whether an expression gets values of the same sort from a field as when it was first read.
+
+    A text compares as greater than any number: a type that changed would answer every comparison, and wrongly (SD03). Who
+    means the new type writes the expression anew.
+    """
+    field = next(one for one in part.table.fields if one.id == field_id)
+    place = ".".join(str(key) for key in path)
+    pin = f"{field_id}/read/{place}/{parts.fingerprint(made.source)}"
+    sort = rehearse.sort(field)
+    before = part.names.remembered.get(pin, sort)
+    if before == sort:
+        part.names.keep(pin, sort)
+        return True
+    told = (
+        f'"{field.name}" as a {before}, as when this was written; it is a {sort} now. Change the type back, or the rule'
+    )
+    part.names.miss(pin, path, told, show=False)
+    return False
 
 
 def _check_outcome(part: parts.Part, path: locate.Path, made: Expression, seen: tuple[Field, ...]) -> None:

@@ -144,6 +144,50 @@ def test_a_remembered_field_that_is_gone_is_looked_up_by_name_again(tmp_path: Pa
     assert world.resolved(spec, remembered=pins).rules.syncs[FEATURES].fields[0].field.id == world.field_id("Name")
 
 
+READERS = """
+"Last commit" = { value = 'record["Confidence"] >= 3 and "high" or "low"' }
+"PR state" = { value = 'record["Name"]' }
+"""
+
+
+def retyped(name: str, kind: str) -> Table:
+    table = world.table()
+    fields = tuple(replace(one, kind=kind) if one.name == name else one for one in table.fields)
+    return replace(table, fields=fields)
+
+
+def test_a_field_that_expressions_read_as_another_type_blocks_exactly_those(tmp_path: Path) -> None:
+    spec = world.loaded(tmp_path, world.HEAD + world.SYNC + FIELDS + READERS)
+    first = world.resolved(spec)
+    for pins in (dict(first.pins), dict(world.resolved(spec, remembered=dict(first.pins)).pins)):
+        after = world.resolved(spec, remembered=pins, tables=(retyped("Confidence", "singleLineText"),))
+        sync = after.rules.syncs[FEATURES]
+        assert [rule.field.name for rule in sync.fields] == ["Name", "PR state"]
+        assert "a number, as when this was written; it is a text now" in sync.blocked[0]
+        read = {pin: sort for pin, sort in first.pins.items() if "/read/" in pin}
+        assert after.pins.items() >= read.items(), "the next start knows as much"
+    back = world.resolved(spec, remembered=dict(after.pins)).rules.syncs[FEATURES]
+    assert len(back.fields) == 3
+    assert not back.blocked
+
+
+def test_types_of_one_sort_read_alike(tmp_path: Path) -> None:
+    spec = world.loaded(tmp_path, world.HEAD + world.SYNC + FIELDS + READERS)
+    pins = dict(world.resolved(spec).pins)
+    sync = world.resolved(spec, remembered=pins, tables=(retyped("Confidence", "percent"),)).rules.syncs[FEATURES]
+    assert not sync.blocked
+
+
+def test_an_expression_that_is_written_anew_means_the_type_there_is(tmp_path: Path) -> None:
+    text = world.HEAD + world.SYNC + FIELDS + READERS
+    pins = dict(world.resolved(world.loaded(tmp_path, text)).pins)
+    spec = world.loaded(tmp_path, text.replace(">= 3", '== "3"'))
+    sync = world.resolved(spec, remembered=pins, tables=(retyped("Confidence", "singleLineText"),)).rules.syncs[
+        FEATURES
+    ]
+    assert not sync.blocked
+
+
 BASE = (
     world.HEAD
     + world.SYNC

@@ -159,7 +159,7 @@ def compare_table(context: Context, now: datetime) -> tuple[int, int]:
     def seen(record: Record) -> str:
         nonlocal newest
         cell = record.cells.get(context.sync.columns.run_id.id) if context.sync.columns.run_id is not None else None
-        if isinstance(cell, Text) and cell.key > newest and generation.is_run(cell.key):
+        if isinstance(cell, Text) and cell.key > newest and generation.is_run(cell.key, now):
             newest = cell.key
         return _seen(context, record)
 
@@ -171,8 +171,7 @@ def compare_table(context: Context, now: datetime) -> tuple[int, int]:
         listed[RecordId(one.name)] = f"? {one.reason}"
 
     listed |= context.catalogue.fetch_each(sync.table, sync.view, context.fields(), seen, odd)
-    if why := generation.unknown_run(store, context.name, newest):
-        generation.disbelieve(store, context.ids, [(context.name, context.rules.spec_hash)], why, now)
+    generation.disbelieve_for_run(store, context.ids, (context.name, context.rules.spec_hash), newest, now)
     known = store.load_known(context.name)
     missing = sorted(known.keys() - listed.keys())
     if missing and sync.view is not None:

@@ -8,6 +8,7 @@ written and nothing is made before a person looked at the plan and applied it.
 
 import contextlib
 import json
+import re
 import threading
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -22,6 +23,9 @@ _log = log.logger("flow.generation")
 _KEY = "generation"
 # Beside every run, so often at most.
 EVERY = timedelta(minutes=1)
+# The clocks of two machines may differ; an id of a later time was typed by somebody (CL06).
+AHEAD = timedelta(days=1)
+_RUN = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 def doubt_key(sync: SyncName) -> str:
@@ -136,21 +140,41 @@ def _entry(
     )
 
 
-def is_run(text: str) -> bool:
-    """Whether a text looks like the id of a run: a UUIDv7, which sorts by time."""
-    return len(text) == 36 and text[14] == "7" and text.count("-") == 4
+def is_run(text: str, now: datetime) -> bool:
+    """Whether a text looks like the id of a run: a UUIDv7, which sorts by time, and of no time that is still to come."""
+    if not _RUN.fullmatch(text):
+        return False
+    # Milliseconds since 1970 (RFC 9562 5.7).
+    return int(text[:8] + text[9:13], 16) <= (now + AHEAD).timestamp() * 1000
+
+
+def _doubted_run_key(sync: SyncName) -> str:
+    """Where the state keeps the newest run id that made it be doubted: a person who applied a plan has seen that one."""
+    return f"doubted-run:{sync}"
 
 
 def unknown_run(store: ports.Store, sync: SyncName, newest: str) -> str:
     """
-    Why the state is older than the records say, or "".
+    Why the state is older than the records say, or "". Each run id is a reason once.
 
     Args:
         newest: the latest run id that stands in a record.
     """
     runs = store.load_runs(sync, 1)
-    if not newest or not runs or newest <= runs[0].run or store.load_journal(run=RunId(newest), limit=1):
+    if not newest or not runs or newest <= max(runs[0].run, store.load_text(_doubted_run_key(sync)) or ""):
+        return ""
+    if store.load_journal(run=RunId(newest), limit=1):
         return ""
     return (
         f"run {newest} wrote to a record, and this state knows nothing of it: it is older, or another syncd is at work"
     )
+
+
+def disbelieve_for_run(
+    store: ports.Store, ids: ports.Ids, sync: tuple[SyncName, str], newest: str, now: datetime
+) -> None:
+    """Put a sync, with the spec's hash, into adoption when the newest run id in its records is none of this state's."""
+    if why := unknown_run(store, sync[0], newest):
+        disbelieve(store, ids, [sync], why, now)
+        # Last: a crash before it costs a doubt too many, never one too few.
+        store.save_text(_doubted_run_key(sync[0]), newest)

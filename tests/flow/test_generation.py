@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from syncd import wiring
 from syncd.store.generation import GenerationFile
 from tests.flow import stories
 from tests.flow.house import MINUTE, Lab
@@ -99,6 +100,27 @@ def test_a_state_restored_with_its_witness_is_noticed_by_the_run_ids_in_the_reco
     lab.open(old)
     lab.run(20 * MINUTE)
     assert doubted(lab)
+
+
+def test_a_run_id_of_a_time_to_come_is_a_text_that_somebody_typed(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    stories.adopted(lab)
+    lab.edit("Audit log", Sync_run="ffffffff-ffff-7fff-bfff-ffffffffffff")
+    lab.run(40 * MINUTE)
+    assert lab.status()["state"] == "ok", lab.status()["reasons"]
+
+
+def test_a_run_id_that_a_person_has_seen_is_no_reason_again_and_a_later_one_is(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    stories.adopted(lab)
+    for later in (timedelta(hours=10), timedelta(hours=20)):
+        lab.edit("Dark mode", Sync_run=wiring.uuid7(lab.clock.now() + later, 1))
+        lab.run(40 * MINUTE)
+        assert doubted(lab)
+        assert len([row for row in lab.journal() if row["kind"] == "state not believed"]) == 1 + (later.seconds > 36000)
+        lab.apply()
+        lab.run(40 * MINUTE)
+        assert lab.status()["state"] == "ok", lab.status()["reasons"]
 
 
 def test_a_state_without_its_witness_proves_nothing(tmp_path: Path) -> None:

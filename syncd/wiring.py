@@ -173,6 +173,7 @@ class House:
         self._locks: dict[SyncName, threading.RLock] = {}
         self._trials: dict[str, trials.Trial] = {}
         self._employed: dict[SyncName, worker.Worker] = {}
+        self._unasked: tuple[str, ...] = ()
         self._spec = outside.read_spec(config, environment)
         self.rules = self._resolve(self._spec, starting=True)
         self.generation = generation.Generation(store, witness, outside.clock, outside.ids)
@@ -247,6 +248,7 @@ class House:
         for warning in resolved.warnings:
             _log.warning("spec.warned", file=warning.file, line=warning.line, key=warning.key, hint=warning.expected)
         _log.info("spec.loaded", spec_hash=resolved.rules.spec_hash, syncs=len(resolved.rules.syncs))
+        self._unasked = tuple(unasked)
         return replace(resolved.rules, blocked=(*resolved.rules.blocked, *unasked))
 
     def _remembered(self, what: str, kind: TypeAdapter[T], fetch: Callable[[], T], unasked: list[str] | None) -> T:
@@ -370,7 +372,7 @@ class House:
             reload,
             self.generation.advance_now_and_then,
             lambda context: self.poll_period(context.sync),
-            self._is_blocked,
+            self._look_again,
         )
         repositories = [id for one in workers for id in one.context.repository_ids]
         self.intake.refresh(repositories, self._quiet())
@@ -382,8 +384,12 @@ class House:
             self._trials[name] = trials.Trial(self.store, name, self.outside.clock.now())
         return self._trials[name]
 
-    def _is_blocked(self) -> bool:
-        return bool(self.rules.blocked) or any(sync.blocked for sync in self.rules.syncs.values())
+    def _look_again(self) -> timedelta | None:
+        """How soon the names are resolved again: a service that could not be asked may answer any minute."""
+        if self._unasked:
+            return keeper.UNASKED_AGAIN
+        blocked = self.rules.blocked or any(sync.blocked for sync in self.rules.syncs.values())
+        return keeper.BLOCKED_AGAIN if blocked else None
 
     def hook_secrets(self, context: contexts.Context, slug: str) -> Sequence[str]:
         """The configured secrets of a repository's webhook, the present one first."""

@@ -18,6 +18,7 @@ from syncd.model.ids import EndpointId, RepositoryId, SyncName
 IDLE = timedelta(seconds=15)
 # While rules wait for something that is gone, the schema is read again this often.
 BLOCKED_AGAIN = timedelta(minutes=15)
+UNASKED_AGAIN = timedelta(minutes=1)
 
 
 class Keeper:
@@ -26,7 +27,7 @@ class Keeper:
         contexts: one per sync, of this thread alone.
         secrets: configured hook secrets of a repository, for a sync.
         want_compare: tell a sync's worker to compare in full.
-        blocked: whether anything of the spec is blocked because the services do not have it, whole syncs included.
+        look_again: how long after the last look the spec's names are to be resolved again; None: nothing is blocked.
         reload_schema: something about a table changed: resolve the spec's names again.
         now_and_then: what is to be done once a minute; asked at each step.
         period: how far apart polls of a base must lie for its budget.
@@ -41,9 +42,9 @@ class Keeper:
         reload_schema: Callable[[], object],
         now_and_then: Callable[[], None] = lambda: None,
         period: Callable[[Context], timedelta] = lambda context: context.rules.daemon.poll,
-        blocked: Callable[[], bool] = lambda: False,
+        look_again: Callable[[], timedelta | None] = lambda: None,
     ) -> None:
-        self._blocked = blocked
+        self._look_again = look_again
         self._now_and_then = now_and_then
         self._period = period
         self.contexts = tuple(contexts)
@@ -180,7 +181,8 @@ class Keeper:
     def _look_at_blocked(self, now: datetime) -> None:
         """What was gone may be back without a word: the answer that told so may itself have been wrong (AT07)."""
         before = self._polled_at.setdefault("blocked", now)
-        if self._blocked() and not timedelta(0) <= now - before < BLOCKED_AGAIN:
+        again = self._look_again()
+        if again is not None and not timedelta(0) <= now - before < again:
             self._polled_at["blocked"] = now
             self._reload_schema()
 

@@ -154,7 +154,7 @@ class Case:
         """For the oracle: when people last moved each place."""
         made = Moves()
         for place, every in self.history.items():
-            people = [one for one in every if not one.own]
+            people = [one for one in _without_restores(every) if not one.own]
             if len(people) < len(every):
                 made.wrote.add(place)
             uuid, found, number = place[0].partition("#")
@@ -173,6 +173,19 @@ class Case:
 
     def _records(self) -> set[str]:
         return {record for truth in self.truths.values() for record in truth.records()}
+
+
+def _without_restores(every: Sequence[Effect]) -> list[Effect]:
+    """A record that was deleted and restored holds what it held: nobody moved its cells."""
+    found: list[Effect] = []
+    for one in every:
+        gone = found[-1] if found and found[-1].change.after is None else None
+        again = one.change.before is None and one.change.after is not None
+        if gone is not None and again and one.change.after == gone.change.before:
+            found.pop()
+        elif not (found and again and one.change.after == found[-1].change.after):
+            found.append(one)
+    return found
 
 
 def plain(line: str) -> Any:

@@ -681,6 +681,8 @@ class Stage:
 
     def want_compare(self) -> None:
         """Compare every sync in full."""
+        if not self._listening:
+            raise ValueError("no process runs that could be asked")
         for worker in self.crew.workers:
             self._compare(worker.context.name)
 

@@ -1,5 +1,6 @@
 """Spec + live schema + repositories → `rules.Rules`: ids instead of names, or everything that does not exist, at once."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,16 +70,28 @@ def resolve(
             airtable=connections.airtable(spec),
             bitbucket=connections.bitbucket(spec),
             syncs=syncs,
-            blocked=tuple(
-                f"{name}: nothing of it runs: {reason}"
-                for name in sorted(spec.file.sync.keys() - syncs.keys())
-                for path, reason in sorted(names.lost.items(), key=str)
-                if path[:2] == ("sync", name)
-            ),
+            blocked=_blocked(spec, names, syncs),
         ),
         pins=dict(sorted(names.pins.items())),
         warnings=ordered((*spec.warnings, *names.problems)),
     )
+
+
+def _blocked(spec: Spec, names: Names, syncs: Mapping[SyncName, rules.SyncRules]) -> tuple[str, ...]:
+    """What no sync by itself can tell: syncs that cannot run at all, and repositories that are not listed any more."""
+    lost = sorted(names.lost.items(), key=str)
+    whole = [
+        f"{name}: nothing of it runs: {reason}"
+        for name in sorted(spec.file.sync.keys() - syncs.keys())
+        for path, reason in lost
+        if path[:2] == ("sync", name)
+    ]
+    hidden = [
+        f"bitbucket.{path[1]}: its repository is used as it was last seen: {reason}"
+        for path, reason in lost
+        if path[0] == "bitbucket"
+    ]
+    return (*whole, *hidden)
 
 
 def _resolve_sync(
@@ -179,13 +192,23 @@ def _repositories(
             )
             if repository_id is not None:
                 found.add(repository_id)
+                seen = next(one for one in known if one.id == repository_id)
+                names.keep(f"{repository_id}/looks", json.dumps([seen.slug, seen.name, seen.main_branch, seen.url]))
             elif place in names.lost:
                 # Its work is unknown, not absent: it stays a source, and every read of it says what is wrong (BB12).
                 pinned = RepositoryId(names.pins[f"{connection.workspace.lower()}/repository/{slug}"])
-                gone.append(
-                    Repository(id=pinned, workspace=connection.workspace, slug=slug, name=slug, main_branch="", url="")
-                )
+                gone.append(_as_last_seen(names, pinned, connection.workspace, slug))
     return tuple(sorted((*(one for one in known if one.id in found), *gone), key=lambda one: one.slug))
+
+
+def _as_last_seen(names: Names, id: RepositoryId, workspace: str, slug: str) -> Repository:
+    """A repository that is not listed now, as it was when it was: what is saved of it must not become less."""
+    looks = names.remembered.get(f"{id}/looks")
+    if looks is None:
+        return Repository(id=id, workspace=workspace, slug=slug, name=slug, main_branch="", url="")
+    names.keep(f"{id}/looks", looks)
+    slug, name, main_branch, url = json.loads(looks)
+    return Repository(id=id, workspace=workspace, slug=slug, name=name, main_branch=main_branch, url=url)
 
 
 def _view(part: parts.Part) -> ViewId | None:

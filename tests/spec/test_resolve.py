@@ -144,6 +144,18 @@ def test_a_remembered_field_that_is_gone_is_looked_up_by_name_again(tmp_path: Pa
     assert world.resolved(spec, remembered=pins).rules.syncs[FEATURES].fields[0].field.id == world.field_id("Name")
 
 
+def test_a_repository_that_is_not_listed_is_told_and_stays_as_it_was_last_seen(tmp_path: Path) -> None:
+    spec = world.loaded(tmp_path, world.HEAD + world.SYNC + FIELDS)
+    first = world.resolved(spec)
+    pins = first.pins
+    for _ in range(2):
+        shown = (world.repository("api"),)
+        after = resolve.resolve(spec, {"roadmap": (world.table(),)}, {"acme": shown}, tmp_path, dict(pins))
+        pins = after.pins
+        assert after.rules.syncs[FEATURES].repositories == first.rules.syncs[FEATURES].repositories
+        assert [reason for reason in after.rules.blocked if 'no repository "web"' in reason]
+
+
 READERS = """
 "Last commit" = { value = 'record["Confidence"] >= 3 and "high" or "low"' }
 "PR state" = { value = 'record["Name"]' }

@@ -246,6 +246,10 @@ class Reading:
         When the main branch moved, what was ahead of it may not be any more. `ahead` is always against the main branch,
         also where a rule opens its pull request into another.
         """
+        read = list(read)
+        if not self._repository.main_branch and any(branch is not None for _, branch in read):
+            # It was empty when it was last looked at; its first branch is here now.
+            self._repository = self._context.changelog.fetch_repository(self._repository.id)
         # The main branch last: when the rest could not be asked, it counts as not moved yet.
         read = sorted(read, key=lambda pair: pair[0] == self._repository.main_branch)
         overtaken = self._overtaken(dict(read))

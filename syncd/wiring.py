@@ -216,8 +216,9 @@ class House:
         The spec's names, found in what the services have.
 
         Args:
-            starting: a service that does not answer is taken as it was at the last start, or no restart during an outage
-                would take deliveries, read the other side or show a status (I23, I31). The keeper resolves again soon.
+            starting: a service that answers 429, or whose month is used up, is taken as it was at the last start: no restart
+                would take deliveries or show a status until the month turns. One that is away, or refuses the token, ends
+                the start with a message: systemd tries again.
         """
         tables, repositories, unasked = {}, {}, list[str]()
         for name, connection in connections.airtable(spec).items():
@@ -256,7 +257,7 @@ class House:
         What a service has, kept in the state.
 
         Args:
-            unasked: takes the reason when it could not be asked and what the state holds is used; None: it must be asked.
+            unasked: takes the reason when no budget is left to ask and what the state holds is used; None: it must be asked.
 
         Raises:
             ServiceError: it does not answer, and nothing is kept, or it must be asked.
@@ -264,7 +265,7 @@ class House:
         key = f"last-seen:{what}"
         try:
             found = fetch()
-        except errors.ServiceError as error:
+        except errors.Throttled as error:
             kept = self.store.load_text(key)
             if unasked is None or not kept:
                 raise

@@ -103,7 +103,7 @@ def _live(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime, 
 def _settle(stage: Stage) -> bool:
     """Until nothing waits any more, and one full round of the only net there is has passed."""
     net = stage.scenario.net
-    stage.run(_PASS[net] - timedelta(minutes=1) if net is not Net.HOOKS else timedelta(seconds=30))
+    stage.run(_PASS[net] - timedelta(minutes=1) if net is not Net.HOOKS else timedelta(minutes=3, seconds=30))
     if not stage.run(_SETTLE, lambda: stage.quiet() or _asks(stage)):
         return False
     status = stage.control.status()

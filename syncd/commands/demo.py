@@ -75,8 +75,9 @@ def _wait(stage: Stage) -> None:
         click.echo(f"  export {name}={secret}")
     click.echo(f"  syncd status --config {stage.config}")
     click.echo(f"  curl http://{stage.admin}/status")
-    click.echo("Ctrl-C ends it.")
     try:
+        # In the same try: whoever reads the line may press it at once.
+        click.echo("Ctrl-C ends it.")
         stage.wait_forever()
     except KeyboardInterrupt:
         return

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,10 +20,10 @@ from tests.end_to_end.running import House
 RECORD = "Audit log"
 
 
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+@contextmanager
+def killed_house(folder: Path) -> Iterator[House]:
     """An adopted house whose daemon was killed: a file with everything of before, and a log with the last commits. A copy is kept."""
-    house = House(tmp_path_factory.mktemp("damage").resolve() / "house", spec={"floor": "1000"})
+    house = House(folder, spec={"floor": "1000"})
     house.lift_limits()
     with house.open():
         house.start()
@@ -39,9 +39,21 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.fixture
-def house(killed: House) -> House:
-    """As `killed`, with the state as it was then."""
-    killed.kill()
+def house(tmp_path: Path) -> Iterator[House]:
+    """One of its own: records that another daemon wrote to since would make the state an old one (I25)."""
+    with killed_house(tmp_path.resolve() / "house") as house:
+        yield house
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with killed_house(tmp_path_factory.mktemp("damage").resolve() / "house") as house:
+        yield house
+
+
+@pytest.fixture
+def refusing(killed: House) -> House:
+    """One for all whose daemon must not come to work; its state as it was."""
     shutil.rmtree(killed.state.parent)
     shutil.copytree(killed.folder / "kept", killed.state.parent)
     return killed
@@ -121,7 +133,8 @@ REFUSED: dict[str, tuple[Callable[[House], None], str]] = {
 
 
 @pytest.mark.parametrize("damage", REFUSED)
-def test_a_file_that_cannot_be_trusted_is_refused_with_one_message_and_left_alone(house: House, damage: str) -> None:
+def test_a_file_that_cannot_be_trusted_is_refused_with_one_message_and_left_alone(refusing: House, damage: str) -> None:
+    house = refusing
     spoilt, said = REFUSED[damage]
     spoilt(house)
     before, wrote = files(house), len(house.writes())

@@ -154,8 +154,9 @@ class Case:
         """For the oracle: when people last moved each place."""
         made = Moves()
         for place, every in self.history.items():
-            people = [one for one in _without_restores(every) if not one.own]
-            if len(people) < len(every):
+            moves = _without_restores(every)
+            people = [one for one in moves if not one.own]
+            if len(people) < len(moves):
                 made.wrote.add(place)
             uuid, found, number = place[0].partition("#")
             for shown in (

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from syncd.model.change import Kind, Owner, Side
+from syncd.sandbox.wire import Change
 from syncd.simulate.case import Case, Effect, Violation, own_columns, plain, writable_attributes, writable_fields
 from syncd.simulate.oracle import norm
 from syncd.simulate.scenario import Net
@@ -96,6 +97,8 @@ def quiescence(case: Case) -> Iterator[Violation]:
     for service in case.logs:
         for one in case.requests(service):
             if one.at > case.marks["settled"] and one.changes and one.changes[0].kind != "hook":
+                if all(_tried_again(case, each) for each in one.changes):
+                    continue
                 changed = ", ".join(f"{each.object} {each.attribute}" for each in one.changes[:3])
                 yield _broken("I02", f"a further pass wrote again: {one.method} {changed}", one.at)
     counted: Counter[tuple[str, str]] = Counter()
@@ -109,6 +112,15 @@ def quiescence(case: Case) -> Iterator[Violation]:
         often = 2 if place[1] in status or case.scenario.net is Net.POLLING else 1
         if times > often and not _others_after_heal(case, place):
             yield _broken("I02", f"{place[0]} {place[1]} was written {times} times after everything had healed")
+
+
+def _tried_again(case: Case, change: Change) -> bool:
+    """Whether it is the one try that a standing refusal gets now and then (BB29), or tells what came of it."""
+    refused = [row for row in case.rows if row.state == "refused" and row.sequence > case.journal_before]
+    if any(change.attribute in own_columns(sync) for sync in case.syncs()):
+        return any(row.record == change.object for row in refused)
+    place = (case.object(change), change.attribute)
+    return any(place == (row.object, row.field) and plain(row.after) == norm(change.after) for row in refused)
 
 
 def _others_after_heal(case: Case, place: tuple[str, str]) -> bool:
@@ -259,11 +271,25 @@ def overwritten(case: Case) -> Iterator[Violation]:
             continue
         planned = max((row.at for row in rows if plain(row.after) == norm(effect.change.after)), default=None)
         raced = planned is not None and lost.entry.at >= planned - timedelta(seconds=30)
-        if raced and (case.scenario.net is Net.SWEEP or effect.service == "bitbucket"):
+        if raced and (
+            case.scenario.net is Net.SWEEP or effect.service == "bitbucket" or _without_payloads(case, effect)
+        ):
             # Nothing tells: no payload is read without polls and pings, and Bitbucket's PUT answers no value before.
             continue
         text = f"{effect.change.object} {_field_name(case, effect.change.attribute)}: {effect.change.before!r} was overwritten"
         yield _broken("I07" if raced else "I08", f"{text}, and the journal does not say so", effect.entry.at)
+
+
+def _without_payloads(case: Case, effect: Effect) -> bool:
+    """Whether Airtable's webhook had expired, and no new one was made before: then no payload was ever written (AW01)."""
+    begun = case.marks["begun"]
+    expired = [
+        at
+        for op in case.scenario.ops
+        if op.arguments.get("act") == "expire_hook" and (at := begun + timedelta(seconds=op.at_s)) <= effect.entry.at
+    ]
+    made = [one.at for one in case.requests("airtable") if one.method == "POST" and one.path.endswith("/webhooks")]
+    return bool(expired) and not any(max(expired) < at <= effect.entry.at for at in made)
 
 
 def echoes(case: Case) -> Iterator[Violation]:

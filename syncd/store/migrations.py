@@ -140,7 +140,7 @@ CREATE TABLE record (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX record_by_state ON record (sync, state, linked);
 CREATE INDEX record_linked ON record (sync, record) WHERE linked = 1;
-CREATE INDEX record_waiting ON record (sync, record) WHERE state = 'pending' AND seen = '';
+CREATE INDEX record_waiting ON record (sync, record) WHERE seen = '';
 CREATE INDEX record_parked ON record (sync, record) WHERE parked <> '';
 CREATE TABLE link (
   sync TEXT NOT NULL,

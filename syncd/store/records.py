@@ -77,10 +77,13 @@ def load_linked(db: Connection, sync: SyncName) -> tuple[RecordId, ...]:
 
 
 def load_waiting(db: Connection, sync: SyncName) -> tuple[RecordId, ...]:
-    """Known records that are pending and whose plan was not carried out in full, in order; as the index `record_waiting`."""
+    """
+    Known records whose plan was not carried out in full, in order.
+
+    Whatever their state: a refused edit or a conflict waits for a list as much as one that is only pending.
+    """
     rows = db.execute(
-        "SELECT record FROM record INDEXED BY record_waiting"
-        " WHERE sync = :sync AND state = 'pending' AND seen = '' ORDER BY record",
+        "SELECT record FROM record INDEXED BY record_waiting WHERE sync = :sync AND seen = '' ORDER BY record",
         {"sync": sync},
     )
     return tuple(RecordId(record) for (record,) in rows.fetchall())

@@ -248,14 +248,15 @@ def test_what_waited_for_a_read_is_marked_when_one_ends(store: Store) -> None:
     marking = Marking(syncs=(SYNC, ELSEWHERE), lane=Lane.EDIT, now=NOW)
     stand(store, RECORD, "pending")
     stand(store, OTHER, "pending", seen="carried out")
-    stand(store, THIRD, "ok")
+    # A record in a graver state may wait for a list as well.
+    stand(store, THIRD, "refused")
     store.save_work(WEB, pull_requests=[PULL_REQUEST], marking=marking)
     assert marked(store) == set(), "that was no read that a mark or a compare asked for"
     store.save_work(WEB, listed_at=NOW, marking=marking)
     assert marked(store) == set(), "nothing was planned while the repository was not known"
     store.save_text(waiting_key(SYNC, WEB), "yes")
     store.save_work(WEB, listed_at=NOW, marking=marking)
-    assert marked(store) == {RECORD}
+    assert marked(store) == {RECORD, THIRD}
 
 
 def test_a_trouble_s_beginning_and_end_may_mark_every_linked_record(store: Store) -> None:

@@ -280,8 +280,8 @@ def read_repository(
 
 def _answered(marks: Sequence[ports.DirtyWorkMark], reading: Reading, now: datetime) -> list[ports.DirtyWorkMark]:
     """
-    What the lists of a repository tell; the rest is read singly: builds, pull requests that no list shows, and branches of
-    which an event told so lately that a list may not show it yet (BB27).
+    What a repository's lists tell, and the builds that were read for them; the rest is read singly: pull requests that no
+    list shows, and branches of which an event told so lately that a list may not show it yet (BB27).
     """
     stale, listed = _stale(marks, reading), {str(one.key.number) for one in reading.read}
     return [
@@ -294,6 +294,7 @@ def _answered(marks: Sequence[ports.DirtyWorkMark], reading: Reading, now: datet
             and not -LIST_LAG < now - mark.since < LIST_LAG
         )
         or (mark.work.dirt is Dirt.PULL_REQUEST and mark.work.name in listed and mark not in stale)
+        or (mark.work.dirt is Dirt.COMMIT and reading.has_builds_of(mark.work.name))
     ]
 
 

@@ -210,6 +210,7 @@ class Stage:
         self._during: list[list[Any]] = [[op, op.during.after] for op in scenario.ops if op.during is not None]
         self._troubles = sorted(scenario.troubles, key=lambda one: one.at_s)
         self._armed: list[tuple[Trouble, list[tuple[FaultyMachine, int]]]] = []
+        self._trickles = False
         self._network: list[list[Any]] = []
         self._remembered: bytes | None = None
         self._deliveries: list[tuple[str, Delivery]] = []
@@ -396,7 +397,7 @@ class Stage:
                 continue
             self.evidence.hits[trouble.fault] += 1
             if trouble.kind == "slow":
-                self.clock.wait(transport.READ_TIMEOUT_S - 1.0)
+                self._trickles = True
                 continue
             raise mortal.no_connection(trouble.kind)
         for one in list(self._during):
@@ -420,6 +421,10 @@ class Stage:
             self.evidence.throttled.append((self.clock.moment, service))
         if method != "GET" and not path.endswith("/listRecords"):
             self.evidence.sent.append((self.clock.moment, service, method, path, body, status))
+        if self._trickles:
+            # The request was in time; its answer is not.
+            self._trickles = False
+            self.clock.wait(transport.READ_TIMEOUT_S - 1.0)
 
     # -------------------------------------------------------------------------------------------------- time
 

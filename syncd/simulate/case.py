@@ -13,9 +13,10 @@ from syncd.model import value
 from syncd.model.change import Owner, Side
 from syncd.ports import JournalEntry
 from syncd.sandbox.wire import Change, LogEntry
-from syncd.simulate.oracle import Moves, norm
+from syncd.simulate.oracle import Moves
 from syncd.simulate.scenario import Scenario
 from syncd.simulate.stage import Evidence
+from syncd.simulate.truth import norm
 from syncd.spec.rules import Rules, SyncRules
 
 READS = ("GET", "CONTROL")

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 
 from syncd.model.change import Kind, Owner, Side
 from syncd.sandbox.wire import Change
+from syncd.simulate import oracle
 from syncd.simulate.case import Case, Effect, Violation, own_columns, plain, writable_attributes, writable_fields
-from syncd.simulate.oracle import norm
 from syncd.simulate.scenario import Net
+from syncd.simulate.truth import norm
 from syncd.simulate.world import CANARY
 from syncd.spec.rules import ConflictRule, StatusRules
 
@@ -65,7 +66,7 @@ def convergence(case: Case) -> Iterator[Violation]:
         conflicts = frozenset((one.record, one.field) for one in case.conflicts[sync.name])
         # An option that was deleted empties its cells, which is nobody's edit: syncd says so and waits (SD05).
         emptied = _drifted(case) and sync.status is not None and sync.status.field.name
-        for one in truth.differences(moves, excused(case, sync.name), conflicts):
+        for one in oracle.differences(truth, moves, excused(case, sync.name), conflicts):
             if one.what == emptied and one.found is None:
                 continue
             text = f"{sync.name}, {one.record}: {one.what} is {one.found!r}, and must be {one.expected!r}"

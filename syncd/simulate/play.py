@@ -10,9 +10,9 @@ from typing import Any
 from syncd.model.ids import RecordId
 from syncd.simulate import invariants, mortal, people, setting, world
 from syncd.simulate.case import Case, Violation
-from syncd.simulate.oracle import Truth
 from syncd.simulate.scenario import Net, Scenario
 from syncd.simulate.stage import Cut, Stage
+from syncd.simulate.truth import Truth
 
 # After everything is well: the longest wait of a retry, and one more full compare.
 _SETTLE = timedelta(minutes=40)

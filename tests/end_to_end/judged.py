@@ -9,9 +9,9 @@ from syncd.commands import world as worlds
 from syncd.settings import Settings
 from syncd.simulate import invariants
 from syncd.simulate.case import Case, Violation
-from syncd.simulate.oracle import Truth
 from syncd.simulate.scenario import Scenario
 from syncd.simulate.stage import Evidence
+from syncd.simulate.truth import Truth
 from syncd.spec.rules import Rules
 from syncd.store import sqlite
 from tests.end_to_end.running import House

@@ -1,6 +1,6 @@
 """One kind of work that a service may refuse for a while: when to try again, and the trouble said once, not every time."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from syncd import errors, log
 from syncd.core import retry
@@ -22,11 +22,12 @@ class Effort:
         self.trouble = ""
         self.lost = False
         self.not_before: datetime | None = None
+        self._failed_at = datetime.max.replace(tzinfo=UTC)
         self._attempts = 0
 
     def may(self, now: datetime) -> bool:
-        """Whether it is time to try. A clock that was set back by more than an hour does not put it off for ever."""
-        return self.not_before is None or now >= self.not_before or self.not_before - now > timedelta(hours=24)
+        """Whether it is time to try. A clock that was set back since it failed does not put it off (CL02)."""
+        return self.not_before is None or not self._failed_at <= now < self.not_before
 
     def succeeded(self) -> None:
         """It worked: the next one may follow at once."""
@@ -44,6 +45,7 @@ class Effort:
     def failed(self, error: errors.SyncdError, now: datetime, jitter: float) -> None:
         """It did not: remember why and when to try again."""
         self._attempts += 1
+        self._failed_at = now
         self.trouble = f"{self.purpose}: {error.message}"
         match error:
             case errors.Throttled():

@@ -139,7 +139,7 @@ class HookState:
     Args:
         url: where it sends to; "" for a poll-only Airtable hook.
         next_payload: of Airtable: the number that the next payload will get.
-        healthy: enabled, and (Airtable) notifications on.
+        healthy: enabled.
         notifying: of Airtable: pings are on.
     """
 

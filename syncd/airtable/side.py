@@ -278,14 +278,12 @@ def _hook_state(raw: Any) -> ports.HookState:
     following = raw.get("cursorForNextPayload")
     if isinstance(following, bool) or not isinstance(following, int) or not 1 <= following <= shape.NUMBER_MAX:
         raise shape.ShapeError("a webhook has no fitting number 'cursorForNextPayload'")
-    notifying = raw.get("areNotificationsEnabled") is True
     return ports.HookState(
         hook=hook,
         # One that no store takes is not ours, and must not cost the whole list.
         url=shape.sound(url) if isinstance(url, str) else "",
-        # One without an address has nobody to ping.
-        healthy=raw.get("isHookEnabled") is True and (notifying or not url),
-        notifying=notifying,
+        healthy=raw.get("isHookEnabled") is True,
+        notifying=raw.get("areNotificationsEnabled") is True,
         next_payload=following,
         expires=shape.moment(raw.get("expirationTime")),
     )

@@ -55,8 +55,17 @@ class Ensured:
                 return error
         subject, first = next(iter(self.problems.items()))
         others = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
-        # Never as a lost credential, which is tried each minute: one place that stays forbidden is tried ever more rarely.
-        return errors.SyncdError(f"{subject}: {first.message}{others}", next_step=first.next_step)
+        message = f"{subject}: {first.message}{others}"
+        if isinstance(first, errors.Unauthorised) and all(_refused(one) for one in self.problems.values()):
+            # The credential itself, tried each minute (AT12). One place that stays forbidden is tried ever more rarely.
+            return errors.Unauthorised(
+                message, service=first.service, request=first.request, status=first.status, next_step=first.next_step
+            )
+        return errors.SyncdError(message, next_step=first.next_step)
+
+
+def _refused(error: errors.SyncdError) -> bool:
+    return isinstance(error, errors.Unauthorised) and error.status == 401
 
 
 def ensure(

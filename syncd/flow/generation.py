@@ -110,10 +110,9 @@ def disbelieve(
         run, operation = ids.run(), ids.operation()
         store.save_text(doubt_key(sync), why)
         store.save_accepted(sync, frozenset(), now)
-        row = ports.RunRow(run=run, sync=sync, spec_hash=spec_hash, started_at=now, changes=0, clears=0)
+        row = ports.RunRow(run=run, sync=sync, spec_hash=spec_hash, started_at=now, changes=0, clears=0, ended_at=now)
+        # Already ended, in one transaction: no request hangs on it, by which a start would find it half done.
         store.save_intents(row, (), [_entry(sync, run, operation, spec_hash, why, now)])
-        store.commit(sync, (), [ports.Ended(operation=operation, result=Result.APPLIED, at=now)], now)
-        store.save_run_end(run, now)
         _log.error("state.doubted", sync=sync, reason=why)
 
 
@@ -137,6 +136,8 @@ def _entry(
         rule="",
         reason=why,
         at=now,
+        state=Result.APPLIED.value,
+        ended_at=now,
     )
 
 

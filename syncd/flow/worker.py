@@ -135,8 +135,9 @@ class Worker:
             # The first one reads far more than those after it.
             taken = self._sent() - before - budget.calls_of(compared.records, compared.repositories)
             self.context.store.save_text(full_compare.calls_key(self.context.name), str(max(0, taken)))
-        if self._renamed():
-            # Links that people put into cells, and everything that is shown, name repositories as they are called now.
+        if self._renamed() or (self.context.rules.blocked and not compared.unread):
+            # Links that people put into cells, and everything that is shown, name repositories as they are called now; and
+            # one that was not listed any more may be, as it was read just now.
             self._reload()
         if compared.unread:
             raise errors.Unreachable("; ".join(compared.unread), service="bitbucket", request="full compare")

@@ -391,9 +391,9 @@ def test_a_hook_lives_through_its_calls(at: Stand) -> None:
     renewed = at.side.send_hook_renewal(made.hook)
     assert renewed == made.expires + timedelta(days=3)
     at.lab.ok("POST", f"{at.lab.hooks_path}/{made.hook}/enableNotifications", {"enable": False})
-    assert [(state.healthy, state.notifying) for state in at.side.fetch_hooks()] == [(False, False)]
+    assert [(state.healthy, state.notifying) for state in at.side.fetch_hooks()] == [(True, False)]
     at.side.send_hook_notifying(made.hook)
-    assert [state.healthy for state in at.side.fetch_hooks()] == [True]
+    assert [(state.healthy, state.notifying) for state in at.side.fetch_hooks()] == [(True, True)]
     at.lab.control("disable_hook", hook=made.hook)
     assert [state.healthy for state in at.side.fetch_hooks()] == [False]
     at.side.send_hook_deletion(made.hook)

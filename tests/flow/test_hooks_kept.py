@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
+from syncd import errors
+from syncd.flow import endpoints
 from syncd.sandbox.fault import Fault, FaultKind
 from tests.flow.house import MINUTE, REPOSITORIES, Lab
 
@@ -66,3 +68,33 @@ def test_a_missing_hook_secret_is_told_and_stops_nothing_else(tmp_path: Path) ->
     environment["SYNCD_HOOK_SECRET"] = secret
     lab.run(20 * MINUTE)
     assert lab.status()["state"] == "ok"
+
+
+def test_pings_that_were_switched_off_are_switched_on_again_on_the_same_hook(tmp_path: Path) -> None:
+    """AW03. Its payloads are all there: nothing is lost, and nothing is compared for it."""
+    lab = Lab(tmp_path)
+    lab.adopt()
+    (hook,) = lab.airtable.inner.world.bases[lab.world.base].hooks.values()  # type: ignore[attr-defined]  # the machine's own truth
+    hook.notifies = False
+    lab.run(70 * MINUTE)
+    assert hook.notifies
+    assert list(lab.airtable.inner.world.bases[lab.world.base].hooks.values()) == [hook]  # type: ignore[attr-defined]
+    lab.edit("Rate limits", Name="Rates")
+    lab.run(MINUTE)
+    assert lab.pull_request("api", 1)["title"].endswith("] Rates")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "each_minute"), [((401,), True), ((401, 401), True), ((401, 403), False), ((403,), False)]
+)
+def test_a_refused_credential_is_tried_each_minute_and_a_forbidden_place_is_not(
+    statuses: tuple[int, ...], each_minute: bool
+) -> None:
+    """AT12, BB11."""
+    problems = {
+        f"place {number}": errors.Unauthorised("no", service="airtable", request="GET /x", status=status)
+        for number, status in enumerate(statuses)
+    }
+    problem = endpoints.Ensured(missed=False, problems=problems).problem
+    assert isinstance(problem, errors.Unauthorised) is each_minute
+    assert "place 0: no" in str(problem)

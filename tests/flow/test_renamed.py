@@ -25,3 +25,17 @@ def test_names_that_are_resolved_again_to_the_same_compare_nothing(tmp_path: Pat
     assert lab.reload() == ""
     lab.run(timedelta(minutes=2))
     assert lab.status()["syncs"]["features"]["last_compare"] == before
+
+
+def test_a_repository_that_is_listed_again_is_no_trouble_any_more_once_it_was_compared(tmp_path: Path) -> None:
+    """Found by the simulator: it was read and written for up to a quarter of an hour, and the status said that it was gone."""
+    lab = Lab(tmp_path)
+    lab.adopt()
+    lab.work("hide_repository", repository="web")
+    lab.restart()
+    lab.run(timedelta(minutes=1))
+    assert any("as it was last seen" in reason for reason in lab.status()["reasons"])
+    lab.work("show_repository", repository="web")
+    lab.control.compare("features")
+    lab.run(timedelta(minutes=1))
+    assert lab.status()["state"] == "ok", lab.status()["reasons"]

@@ -465,7 +465,7 @@ def processed(case: Case) -> Iterator[Violation]:
 
 def switch(case: Case) -> Iterator[Violation]:
     """I20: two seconds after the kill switch no changing request starts."""
-    for begin, end, scope in _spans(case):
+    for begin, end, scope, _ in _spans(case):
         for service in case.logs:
             if (scope == "to-airtable" and service != "airtable") or (
                 scope == "to-bitbucket" and service != "bitbucket"
@@ -480,15 +480,16 @@ def switch(case: Case) -> Iterator[Violation]:
                     )
 
 
-def _spans(case: Case) -> Iterator[tuple[datetime, datetime, str]]:
+def _spans(case: Case) -> Iterator[tuple[datetime, datetime, str, int]]:
+    """When each scope was paused, and how many statuses had been seen when it was released."""
     open_since: dict[str, datetime] = {}
-    for at, scope, on in case.evidence.pauses:
+    for at, scope, on, seen in case.evidence.pauses:
         if on:
             open_since.setdefault(scope, at)
         elif scope in open_since:
-            yield open_since.pop(scope), at, scope
+            yield open_since.pop(scope), at, scope, seen
     for scope, at in open_since.items():
-        yield at, case.marks["end"], scope
+        yield at, case.marks["end"], scope, len(case.evidence.statuses)
 
 
 def budgets(case: Case) -> Iterator[Violation]:
@@ -563,9 +564,9 @@ _PARKED = timedelta(minutes=20)
 
 def health(case: Case) -> Iterator[Violation]:
     """I35: the status leaves `ok` within a minute of trouble, and is `ok` when there is none."""
-    for begin, end, scope in _spans(case):
-        for at, status in case.evidence.statuses:
-            if begin + timedelta(seconds=60) < at <= end and status["state"] not in ("paused", "halted"):
+    for begin, _, scope, count in _spans(case):
+        for at, status in case.evidence.statuses[:count]:
+            if begin + timedelta(seconds=60) < at and status["state"] not in ("paused", "halted"):
                 yield _broken("I35", f"{scope} is paused, and the state is {status['state']}", at)
     begun: dict[str, datetime] = {}
     for at, what, over in case.evidence.outages:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from syncd import errors
 from syncd.sandbox.wire import Delivery
 
 if TYPE_CHECKING:
@@ -24,9 +25,15 @@ def do(stage: "Stage", verb: str, arguments: Mapping[str, Any]) -> bool:
 
     Returns:
         False when the world refused.
+
+    Raises:
+        UsageError: nobody knows such an act.
     """
+    act = VERBS.get(verb)
+    if act is None:
+        raise errors.UsageError(f"nobody knows the act {verb!r}", next_step=f"one of: {', '.join(sorted(VERBS))}")
     try:
-        VERBS[verb](stage, arguments)
+        act(stage, arguments)
     except (ValueError, KeyError, IndexError):
         return False
     return True

@@ -62,7 +62,8 @@ class Evidence:
     starts: list[datetime] = field(default_factory=list)
     failed_starts: list[tuple[datetime, str]] = field(default_factory=list)
     internal: list[tuple[datetime, str]] = field(default_factory=list)
-    pauses: list[tuple[datetime, str, bool]] = field(default_factory=list)
+    pauses: list[tuple[datetime, str, bool, int]] = field(default_factory=list)
+    """With how many statuses had been seen by then: one instant may hold several."""
     outages: list[tuple[datetime, str, bool]] = field(default_factory=list)
     store_failures: list[tuple[datetime, str, bool]] = field(default_factory=list)
     statuses: list[tuple[datetime, Mapping[str, Any]]] = field(default_factory=list)
@@ -204,7 +205,10 @@ class Stage:
         self.tokens = dict(worlds.tokens(home.spec(scenario.variant, scenario.net, scenario.narrow)))
         self.renamed: dict[str, str] = {}
         self.contended_at: list[datetime] = []
-        self._ids = mortal.SeededIds(self.clock, scenario.seed)
+        # A life that begins in a synced world must not draw the ids again that its adoption drew, with seed 0.
+        self._ids = mortal.SeededIds(
+            self.clock, scenario.seed if begin.state is not None else scenario.seed + (1 << 64)
+        )
         self._latency = timedelta(milliseconds=scenario.latency_ms)
         self._ops = sorted((op for op in scenario.ops if op.during is None), key=lambda op: op.at_s)
         self._during: list[list[Any]] = [[op, op.during.after] for op in scenario.ops if op.during is not None]
@@ -678,21 +682,25 @@ class Stage:
             self.switch.pause(scope, "the simulator")
         elif not self.switch.resume(scope):
             raise KeyError(scope)
-        self.evidence.pauses.append((self.clock.moment, scope, on))
+        self.evidence.pauses.append((self.clock.moment, scope, on, len(self.evidence.statuses)))
 
     def want_restart(self) -> None:
         """The process ends after this turn, and starts again."""
         self._restart_wanted = True
 
-    def want_compare(self) -> None:
-        """Compare every sync in full."""
+    def _require_process(self) -> None:
         if not self._listening:
             raise ValueError("no process runs that could be asked")
+
+    def want_compare(self) -> None:
+        """Compare every sync in full."""
+        self._require_process()
         for worker in self.crew.workers:
             self._compare(worker.context.name)
 
     def reload(self, variant: str) -> None:
         """Take another variant of the spec over."""
+        self._require_process()
         self.home.spec(variant, self.scenario.net, self.scenario.narrow)
         before, self.variant = self.variant, variant
         problem = self.house.reload()
@@ -704,6 +712,7 @@ class Stage:
 
     def apply(self, accept: Sequence[str]) -> None:
         """`syncd apply`; a person types it again when the process died of it."""
+        self._require_process()
         self.evidence.applies.append(self.clock.moment)
         for _ in range(50):
             try:
@@ -717,6 +726,7 @@ class Stage:
 
     def resolve(self, winner: str) -> None:
         """Decide every open conflict."""
+        self._require_process()
         for row in self.control.conflicts(None)["conflicts"]:
             self.control.resolve(row["sync"], row["record"], row["field"], winner)
 

@@ -59,7 +59,7 @@ def _other_status(case: Case) -> None:
 
 
 def _long_pause(case: Case) -> None:
-    case.evidence.pauses = [(case.marks["begun"], "to-airtable", True)]
+    case.evidence.pauses = [(case.marks["begun"], "to-airtable", True, 0)]
 
 
 def _not_processed(case: Case) -> None:

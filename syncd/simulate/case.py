@@ -17,7 +17,7 @@ from syncd.simulate.oracle import Moves
 from syncd.simulate.scenario import Scenario
 from syncd.simulate.stage import Evidence
 from syncd.simulate.truth import norm
-from syncd.spec.rules import Rules, SyncRules
+from syncd.spec.rules import ForeignEditRule, Rules, SyncRules
 
 READS = ("GET", "CONTROL")
 
@@ -153,7 +153,15 @@ class Case:
 
     def moves(self) -> Moves:
         """For the oracle: when people last moved each place."""
-        made = Moves()
+        made = Moves(
+            tolerant={
+                rule.field.id
+                for _, rules in self.spans
+                for sync in self.syncs(rules)
+                for rule in sync.fields
+                if rule.foreign_edit is not ForeignEditRule.REVERT
+            }
+        )
         for place, every in self.history.items():
             moves = _without_restores(every)
             people = [one for one in moves if not one.own]

@@ -12,7 +12,7 @@ from typing import Any
 from syncd.model.change import Owner
 from syncd.simulate.truth import Truth, Work, norm
 from syncd.spec.expression import ExpressionError
-from syncd.spec.rules import CreateBranchRule, FieldRule, ForeignEditRule
+from syncd.spec.rules import CreateBranchRule, FieldRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +28,18 @@ class Difference:
 
 @dataclass(slots=True, kw_only=True)
 class Moves:
-    """When people last moved each place, from the services' own logs, and which records ever had work."""
+    """
+    When people last moved each place, from the services' own logs, and which records ever had work.
+
+    Args:
+        tolerant: fields whose foreign edits were left alone under a spec that was in force; they are until the owner moves.
+    """
 
     at: dict[tuple[str, str], datetime] = field(default_factory=dict)
     had_branch: set[str] = field(default_factory=set)
     had_pull_request: set[str] = field(default_factory=set)
     wrote: set[tuple[str, str]] = field(default_factory=set)
+    tolerant: set[str] = field(default_factory=set)
 
     def after(self, place: str, attribute: str, record: str, cell: str) -> bool:
         """Whether the pull request's attribute was moved by a person after the cell was, or nearly so."""
@@ -117,7 +123,7 @@ def _field(truth: Truth, record: str, work: Work, rule: FieldRule, moved: Moves)
         if pr.state != "OPEN" or not mine or norm(cell) is None:
             continue
         held = truth.attributes(pr)[key]
-        if rule.foreign_edit is not ForeignEditRule.REVERT and rule.owner is Owner.AIRTABLE:
+        if rule.field.id in moved.tolerant and rule.owner is Owner.AIRTABLE:
             place = f"{pr.repository.full_name}#{pr.id}"
             # Tolerated: the other side's edit came last, or too close to tell which was seen first.
             if moved.after(place, key, record, rule.field.id):

@@ -53,6 +53,7 @@ class Case:
         marks: instants by name: "begun", "healed", "settled", "again", "end".
         conflicts, unfinished, known, links: durable tables at the end, by sync.
         image: the state's bytes.
+        strangers_before, strangers: what is nobody's business, at the start and at the end; see `truth.strangers`.
     """
 
     scenario: Scenario
@@ -76,6 +77,8 @@ class Case:
     secrets: Sequence[str]
     contended: bool
     commits_failed: Sequence[datetime] = ()
+    strangers_before: Mapping[str, Any] = field(default_factory=dict)
+    strangers: Mapping[str, Any] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
     history: dict[tuple[str, str], list[Effect]] = field(default_factory=lambda: defaultdict(list))
 

@@ -36,7 +36,10 @@ def _own(case: Case, kind: str) -> list[Effect]:
 
 
 def _is_create(effect: Effect) -> bool:
-    return effect.entry.method == "POST"
+    """Whether it came with a new branch or pull request; merging, declining and approving are POSTs, too."""
+    return effect.entry.method == "POST" and effect.entry.path.split("?")[0].endswith(
+        ("/pullrequests", "/refs/branches")
+    )
 
 
 def _cells(case: Case) -> list[Effect]:
@@ -158,6 +161,10 @@ def _field_name(case: Case, field: str) -> str:
     )
 
 
+# What only people decide: no rule writes it.
+_DECIDED = frozenset({"state", "merge_commit", "closed_by", "reason", "queued", "verdicts"})
+
+
 def foreign(case: Case) -> Iterator[Violation]:
     """I04: only PATCH, of mapped tables; only pull requests that belong to a record; nothing is deleted."""
     tables = {sync.table for _, rules in case.spans for sync in rules.syncs.values()}
@@ -187,6 +194,17 @@ def foreign(case: Case) -> Iterator[Violation]:
     for effect in _own(case, "pull_request"):
         if not _is_create(effect) and effect.place[0] not in linked:
             yield _broken("I04", f"{effect.change.object} belongs to no record and was written", effect.entry.at)
+        if not _is_create(effect) and effect.change.attribute in _DECIDED:
+            text = (
+                f"{effect.change.object}: {effect.change.attribute} became {effect.change.after!r} by a request of ours"
+            )
+            yield _broken("I04", text, effect.entry.at)
+    for effect in _own(case, "branch"):
+        if effect.change.before is not None or effect.change.after is None:
+            yield _broken("I04", f"the branch {effect.change.object} was moved or removed", effect.entry.at)
+    for what, before in case.strangers_before.items():
+        if what in case.strangers and case.strangers[what] != before:
+            yield _broken("I04", f"{what} is nobody's business, and is not as it was", case.marks["end"])
     for kind in ("comment", "task", "build", "deployment", "tag"):
         for effect in _own(case, kind):
             yield _broken("I04", f"a {kind} was made: {effect.change.object}", effect.entry.at)
@@ -229,6 +247,7 @@ def journal(case: Case) -> Iterator[Violation]:
         yield _broken("I14", f"{case.unfinished} operation(s) never came to an end")
     yield from _applied(case)
     yield from _before(case)
+    yield from _creates(case)
 
 
 def _applied(case: Case) -> Iterator[Violation]:
@@ -252,6 +271,33 @@ def _before(case: Case) -> Iterator[Violation]:
             yield _broken(
                 "I14", f"{effect.change.object} {effect.change.attribute} was written before its row", effect.entry.at
             )
+
+
+def _creates(case: Case) -> Iterator[Violation]:
+    """What syncd made has a row that says so, from before the request."""
+    exact = not any(verb in ("jump", "suspend") for _, verb, _, _ in case.evidence.told)
+    for effect in case.effects:
+        made = effect.change.kind == "branch" or effect.change.attribute == "source_branch"
+        if not (effect.own and made and _is_create(effect) and effect.change.before is None) or _forgotten(
+            case, effect
+        ):
+            continue
+        if effect.change.kind == "branch":
+            rows = [row for row in case.rows if row.kind == "create branch" and row.object == effect.place[0]]
+        else:
+            begins = f"{effect.place[0].partition('#')[0]}:{effect.change.after} → "
+            rows = [row for row in case.rows if row.kind == "create pull request" and row.object.startswith(begins)]
+        if not any(not exact or row.at <= effect.entry.at for row in rows):
+            yield _broken("I14", f"{effect.change.object} was made without a row before it", effect.entry.at)
+
+
+def _forgotten(case: Case, effect: Effect) -> bool:
+    """Whether it came after the backup that was put in the state's place later: the rows of it went with the state."""
+    for restored in case.evidence.restored_at:
+        kept = [at for at, verb, _, done in case.evidence.told if verb == "remember_state" and done and at < restored]
+        if kept and max(kept) <= effect.entry.at <= restored:
+            return True
+    return False
 
 
 def overwritten(case: Case) -> Iterator[Violation]:
@@ -494,19 +540,20 @@ def _spans(case: Case) -> Iterator[tuple[datetime, datetime, str, int]]:
 
 def budgets(case: Case) -> Iterator[Violation]:
     """I21: no 429 of our own making, no request into a penalty, and never more than our share of a second."""
-    throttled = [one for one in case.requests("airtable") if one.status == 429]
-    if throttled and not case.contended:
-        yield _broken("I21", f"{len(throttled)} answer(s) of 429 that nobody else caused", throttled[0].at)
+    for service in case.logs:
+        throttled = [one for one in case.requests(service) if one.status == 429]
+        if throttled and not case.contended:
+            yield _broken("I21", f"{len(throttled)} answer(s) of 429 that nobody else caused", throttled[0].at)
     # As syncd was told it: a fault may have spoilt the answer.
-    for first in (at for at, service in case.evidence.throttled if service == "airtable"):
-        for one in case.requests("airtable"):
+    for first, service in case.evidence.throttled:
+        for one in case.requests(service):
             meta = "/meta/" in one.path
             if (
                 timedelta(milliseconds=200) < one.at - first < timedelta(seconds=29)
                 and not meta
                 and not _restart_after(case, first)
             ):
-                yield _broken("I21", f"{one.method} {one.path} while the base was blocked", one.at)
+                yield _broken("I21", f"{one.method} {one.path} while {service} asked us to wait", one.at)
                 return
     for base in case.spans[-1][1].airtable.values():
         most = max(1, math.ceil(5 * base.share))

@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from syncd.model.ids import RecordId
-from syncd.simulate import invariants, mortal, people, setting, world
+from syncd.simulate import invariants, mortal, people, setting, truth, world
 from syncd.simulate.case import Case, Violation
 from syncd.simulate.scenario import Net, Scenario
 from syncd.simulate.stage import Cut, Stage
-from syncd.simulate.truth import Truth
 
 # After everything is well: the longest wait of a retry, and one more full compare.
 _SETTLE = timedelta(minutes=40)
@@ -160,7 +159,7 @@ def gather(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime,
         },
         repositories=repositories,
         truths={
-            sync.name: Truth(
+            sync.name: truth.Truth(
                 sync, airtable, bitbucket, logs["bitbucket"], links[sync.name], repositories, stage.clock.moment
             )
             for sync in syncs
@@ -174,6 +173,8 @@ def gather(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime,
         status=stage.control.status(),
         secrets=[*stage.tokens.values(), *(_hook_secrets(stage))],
         commits_failed=stage.disk.failed_at,
+        strangers_before=stage.strangers_before,
+        strangers=truth.strangers(airtable, bitbucket),
         contended=bool(stage.contended_at) or any(one.kind == "throttle" for one in stage.scenario.troubles),
     )
 

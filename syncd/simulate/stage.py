@@ -27,7 +27,7 @@ from syncd.sandbox.adapter import MachineAdapter
 from syncd.sandbox.fault import Fault, FaultKind, FaultyMachine
 from syncd.sandbox.wire import Delivery, LogEntry
 from syncd.settings import Settings
-from syncd.simulate import direct, listener, mortal, people, setting
+from syncd.simulate import direct, listener, mortal, people, setting, truth
 from syncd.simulate import world as worlds
 from syncd.simulate.scenario import Net, Op, Scenario, Trouble
 from syncd.simulate.world import World
@@ -192,6 +192,10 @@ class Stage:
         self.cut = cut
         self.scenario = scenario
         self.world: World = pickle.loads(begin.world)
+        self.strangers_before = truth.strangers(
+            self.world.airtable.inner.world,
+            self.world.bitbucket.inner.world,
+        )
         self.logged_before = {one.service: len(one.log) for one in self.machines}
         self.clock = mortal.SimClock(begin.at)
         self.begun_at = begin.at

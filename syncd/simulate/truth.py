@@ -17,6 +17,7 @@ from syncd.sandbox.bitbucket import refs
 from syncd.sandbox.bitbucket.graph import is_ancestor
 from syncd.sandbox.bitbucket.world import PullRequest, Repository
 from syncd.sandbox.wire import LogEntry
+from syncd.simulate.world import PRIVATE, STRANGE_BRANCH, STRANGERS
 from syncd.spec.attributes import empty_element
 from syncd.spec.rules import SyncRules
 
@@ -261,6 +262,34 @@ class Truth:
                         }
                     )
         return found
+
+
+def strangers(airtable: Any, bitbucket: Any) -> dict[str, Any]:
+    """What no rule names, as it is: a whole table, the field "Private" of every other one, and the pull requests of nobody."""
+    found: dict[str, Any] = {}
+    for base in airtable.bases.values():
+        for table in base.tables.values():
+            for one in table.fields.values():
+                if table.name == STRANGERS or one.name == PRIVATE:
+                    found |= {
+                        f"{one.name} of {id} in {table.name}": row.stored(one.id) for id, row in table.records.items()
+                    }
+    for workspace in bitbucket.workspaces.values():
+        for repository in workspace.repositories.values():
+            for pr in repository.pull_requests.values():
+                if pr.source_branch == STRANGE_BRANCH:
+                    kept = [
+                        pr.title,
+                        pr.description,
+                        pr.state,
+                        pr.draft,
+                        pr.source_hash,
+                        len(pr.comments),
+                        len(pr.tasks),
+                    ]
+                    verdicts = sorted((one.user.uuid, one.state) for one in pr.participants.values() if one.state)
+                    found[f"pull request #{pr.id} of {repository.uuid}"] = (*kept, verdicts)
+    return found
 
 
 def norm(raw: Any) -> Any:

@@ -19,6 +19,8 @@ PEOPLE = ("ada", "grace", "linus")
 CANARY = "CANARY-9f1c7b"
 """Stands in cells that no rule names, in tokens and in secrets: it must turn up nowhere else."""
 STRANGERS = "Strangers"
+PRIVATE = "Private"
+STRANGE_BRANCH = "chore/strangers"
 _KINDS = {Kind.NUMBER: "number", Kind.BOOLEAN: "checkbox", Kind.INSTANT: "dateTime", Kind.TEXTS: "multilineText"}
 _STORY = ("Login page", "Password reset", "Rate limits", "Audit log", "Dark mode", "Search", "Export")
 
@@ -149,7 +151,7 @@ def _fields(sync: schema.Sync) -> list[dict[str, Any]]:
             found.setdefault(named, _of_kind(named, kind))
     for name in sorted(_read(sync)):
         found.setdefault(name, _of_kind(name, "checkbox"))
-    found.setdefault("Private", _field("Private", "multilineText"))
+    found.setdefault(PRIVATE, _field(PRIVATE, "multilineText"))
     return list(found.values())
 
 
@@ -168,7 +170,7 @@ def _table(key: str, sync: schema.Sync) -> dict[str, Any]:
     primary, rows = primary_of(sync), []
     choices = [] if sync.create_in is None else list(sync.create_in.map)
     for index, name in enumerate(_STORY):
-        cells: dict[str, Any] = {primary: name, "Private": f"{CANARY} cell {key} {index}"}
+        cells: dict[str, Any] = {primary: name, PRIVATE: f"{CANARY} cell {key} {index}"}
         if sync.create_in is not None:
             cells[sync.create_in.field] = choices[index % len(choices)]
         for field_name, rule in sync.fields.items():
@@ -220,8 +222,8 @@ def _workspace(world: World, spec: load.Spec, bitbucket: schema.Bitbucket) -> No
         act("add_environment", repository=slug, name="Staging")
         world.repositories.append(slug)
         # What nobody linked: it must stay as it is.
-        act("push", repository=slug, branch="chore/strangers", commits=["Tidy up\n"])
-        act("create_pull_request", repository=slug, source="chore/strangers", title="Not ours", description=CANARY)
+        act("push", repository=slug, branch=STRANGE_BRANCH, commits=["Tidy up\n"])
+        act("create_pull_request", repository=slug, source=STRANGE_BRANCH, title="Not ours", description=CANARY)
 
 
 def _work(world: World, spec: load.Spec, key: str, sync: schema.Sync) -> None:

@@ -5,6 +5,7 @@ Planted bugs: small patches, applied in a test process only, each naming the pro
 found is nearly always a world that never makes the needed event.
 """
 
+import contextlib
 import itertools
 import random
 import sqlite3
@@ -16,6 +17,7 @@ from typing import Any
 
 from syncd import errors, ports, wiring
 from syncd.airtable import client as airtable_client
+from syncd.bitbucket import client as bitbucket_client
 from syncd.bitbucket import shape
 from syncd.bitbucket import translate as bitbucket_translate
 from syncd.core import action, attribute, columns, fields, link, mapping, ownership, retry, transition
@@ -229,6 +231,22 @@ def rows_are_put_not_patched(to: Patches) -> None:
     _ask_otherwise(to, lambda method, body: ("PUT", body))
 
 
+@bug("I04")
+def a_strangers_pull_request_is_declined(to: Patches) -> None:
+    def make(old: Any) -> Any:
+        def change(self: Any, home: Any, number: Any, body: Any) -> Any:
+            changed = old(self, home, number, body)
+            # The first one of every repository is nobody's.
+            with contextlib.suppress(errors.ServiceError):
+                path = self._in_repository(home, "pullrequests", "1", "decline")
+                self._change("POST", path, {}, lambda raw: raw)
+            return changed
+
+        return change
+
+    to.wrap(bitbucket_client.Client, "change_pull_request", make)
+
+
 @bug("I05", "I03")
 def a_write_takes_the_next_cell_along(to: Patches) -> None:
     def make(old: Any) -> Any:
@@ -334,6 +352,17 @@ def an_error_is_an_empty_list(to: Patches) -> None:
 def intents_have_no_rows(to: Patches) -> None:
     def make(old: Any) -> Any:
         return lambda self, run, operations, entries: old(self, run, operations, ())
+
+    to.wrap(sqlite.SqliteStore, "save_intents", make)
+
+
+@bug("I14")
+def what_is_made_has_no_rows(to: Patches) -> None:
+    def make(old: Any) -> Any:
+        def save(self: Any, run: Any, operations: Any, entries: Any) -> Any:
+            return old(self, run, operations, [one for one in entries if not one.kind.startswith("create")])
+
+        return save
 
     to.wrap(sqlite.SqliteStore, "save_intents", make)
 
@@ -473,6 +502,21 @@ def the_kill_switch_is_not_asked(to: Patches) -> None:
 @bug("I21")
 def requests_cost_nothing(to: Patches) -> None:
     to.set(ledger.Ledger, "spend", lambda self, names, priority: timedelta(0))
+
+
+@bug("I21")
+def bitbucket_is_not_listened_to_when_it_asks_us_to_wait(to: Patches) -> None:
+    def make(old: Any) -> Any:
+        def observe(self: Any, status: int, headers: Any, code: str) -> Any:
+            return (
+                self._ledger.now()
+                if status == 429 and self._service == "bitbucket"
+                else old(self, status, headers, code)
+            )
+
+        return observe
+
+    to.wrap(ledger.BudgetGate, "observe", make)
 
 
 @bug("I22")

@@ -129,6 +129,37 @@ def _internal(case: Case) -> None:
     case.evidence.internal.append((case.marks["begun"], "worker 0: KeyError"))
 
 
+def _made_without_a_row(case: Case) -> None:
+    case.rows = [row for row in case.rows if not row.kind.startswith("create ")]
+
+
+def _made_before_its_row(case: Case) -> None:
+    case.rows = [
+        replace(row, at=row.at + timedelta(seconds=5)) if row.kind == "create branch" else row for row in case.rows
+    ]
+
+
+def _declined(case: Case) -> None:
+    index = next(index for index, one in enumerate(case.effects) if one.change.attribute == "title" and one.own)
+    effect = case.effects[index]
+    case.effects[index] = replace(
+        effect,
+        entry=replace(effect.entry, method="POST", path=f"{effect.entry.path}/decline"),
+        change=replace(effect.change, attribute="state", before="OPEN", after="DECLINED"),
+    )
+
+
+def _not_as_it_was(case: Case) -> None:
+    what = next(iter(case.strangers))
+    case.strangers = {**case.strangers, what: "ours"}
+
+
+def _not_silent(case: Case) -> None:
+    first = case.requests("bitbucket")[0].at
+    case.evidence.throttled.append((first - timedelta(seconds=1), "bitbucket"))
+    case.evidence.starts.clear()
+
+
 def _failed_commit(case: Case) -> None:
     case.commits_failed = [case.marks["begun"] + timedelta(seconds=9)]
 
@@ -149,6 +180,11 @@ FALSIFIED: list[tuple[str, Callable[[Case], None], str]] = [
     ("degraded without a reason", _degraded, "I35"),
     ("a field of the other owner", _airtable_owns_nothing, "I03"),
     ("a pull request of nobody", _stranger, "I04"),
+    ("a branch without a row", _made_without_a_row, "I14"),
+    ("a branch before its row", _made_before_its_row, "I14"),
+    ("a decision that was people's", _declined, "I04"),
+    ("a stranger that is not as it was", _not_as_it_was, "I04"),
+    ("a request although Bitbucket asked to wait", _not_silent, "I21"),
     ("a 429 of our own making", _throttled, "I21"),
     ("a mistake of our own", _internal, "I31"),
     ("requests after a failed commit", _failed_commit, "I32"),

@@ -113,6 +113,10 @@ class Case:
                 return f"{self.repositories[place]}{mark}{rest}"
         return change.object
 
+    def place(self, change: Change) -> tuple[str, str]:
+        """Where it was, as the journal names it."""
+        return self.object(change), change.attribute
+
     def requests(self, service: str) -> Sequence[LogEntry]:
         """The daemon's own requests during the scenario."""
         return [

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from syncd.model.change import Kind, Owner, Side
-from syncd.sandbox.wire import Change
+from syncd.sandbox.wire import Change, LogEntry
 from syncd.simulate import oracle
 from syncd.simulate.case import Case, Effect, Violation, own_columns, plain, writable_attributes, writable_fields
 from syncd.simulate.scenario import Net
@@ -20,6 +20,7 @@ from syncd.simulate.world import CANARY
 from syncd.spec.rules import ConflictRule, StatusRules
 
 _RECORD = re.compile(r"rec[A-Za-z0-9]{14}")
+_RUN = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _PEOPLE_S = 60.0
 Judge = Callable[[Case], Iterator[Violation]]
 
@@ -44,13 +45,17 @@ def _is_create(effect: Effect) -> bool:
 
 def _cells(case: Case) -> list[Effect]:
     """Cells that syncd changed, without the id of the run that rides along."""
-    riding = {
+    riding = _riding(case)
+    return [one for one in _own(case, "record") if one.change.attribute not in riding]
+
+
+def _riding(case: Case) -> set[str]:
+    return {
         sync.columns.run_id.id
         for _, rules in case.spans
         for sync in rules.syncs.values()
         if sync.columns.run_id is not None
     }
-    return [one for one in _own(case, "record") if one.change.attribute not in riding]
 
 
 def _attributes(case: Case) -> list[Effect]:
@@ -98,10 +103,11 @@ def quiescence(case: Case) -> Iterator[Violation]:
     if case.scenario.seed % 2 == 0 and _drifted(case):
         # Only the start reads the schema without being told to: it blocks rules that the last process still had.
         return
+    excuses = _Excuses(case)
     for service in case.logs:
         for one in case.requests(service):
             if one.at > case.marks["settled"] and one.changes and one.changes[0].kind != "hook":
-                if all(_tried_again(case, each) for each in one.changes):
+                if all(excuses.cover(each) for each in one.changes if each.attribute not in _riding(case)):
                     continue
                 changed = ", ".join(f"{each.object} {each.attribute}" for each in one.changes[:3])
                 yield _broken("I02", f"a further pass wrote again: {one.method} {changed}", one.at)
@@ -118,13 +124,68 @@ def quiescence(case: Case) -> Iterator[Violation]:
             yield _broken("I02", f"{place[0]} {place[1]} was written {times} times after everything had healed")
 
 
-def _tried_again(case: Case, change: Change) -> bool:
-    """Whether it is the one try that a standing refusal gets now and then (BB29), or tells what came of it."""
-    refused = [row for row in case.rows if row.state == "refused" and row.sequence > case.journal_before]
-    if any(change.attribute in own_columns(sync) for sync in case.syncs()):
-        return any(row.record == change.object for row in refused)
-    place = (case.object(change), change.attribute)
-    return any(place == (row.object, row.field) and plain(row.after) == norm(change.after) for row in refused)
+# SPEC has a refusal stand until something changes; what only the service knows of is tried rarely (OPERATIONS.md).
+_PATIENCE = timedelta(minutes=15)
+
+
+def _later_tries(case: Case) -> dict[str, set[tuple[str, str]]]:
+    """By record: the places of standing refusals that are old enough for one more try (BB29)."""
+    found: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    skewed = _clock_was_set(case)
+    for row in case.rows:
+        if row.state == "refused" and row.sequence > case.journal_before:
+            if skewed or row.at <= case.marks["end"] - _PATIENCE:
+                found[row.record].add((row.object, row.field))
+            else:
+                found[row.record].discard((row.object, row.field))
+    return found
+
+
+class _Excuses:
+    """What a pass after the last may still write: one try of each refusal that stands long enough, and what came of it."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._tries = _later_tries(case)
+        self._columns = {field for sync in case.syncs() for field in own_columns(sync)}
+        self._used: Counter[tuple[str, str]] = Counter()
+        # What tells of a refusal may be refused as well.
+        self._untold = {(row.object, row.field) for row in case.rows if row.state == "refused"}
+        since = case.marks["settled"]
+        tried = {case.place(change) for one in self._late(since) for change in one.changes}
+        self._tried = {
+            record for record, places in self._tries.items() if places & tried or self._refused_again(record)
+        }
+
+    def _late(self, since: datetime) -> Iterator[LogEntry]:
+        for service in self._case.logs:
+            yield from (one for one in self._case.requests(service) if one.at > since)
+
+    def _refused_again(self, record: str) -> bool:
+        """Whether the service refused the one more try, too: its log has no change of that."""
+        numbers = {place[0].rpartition("#")[2] for place in self._tries[record] if "#" in place[0]}
+        return any(
+            at > self._case.marks["settled"]
+            and status in _REFUSALS
+            and (record in str(body) or any(path.endswith(f"/pullrequests/{number}") for number in numbers))
+            for at, _, _, path, body, status in self._case.evidence.sent
+        )
+
+    def cover(self, change: Change) -> bool:
+        """Whether this one may be; each only once, a column twice: cleared for the try, and told again."""
+        place = self._case.place(change)
+        self._used[place] += 1
+        if change.attribute in self._columns:
+            most = 2 if change.object in self._tried else 1 if place in self._untold else 0
+            return self._used[place] <= most
+        return self._used[place] == 1 and any(place in places for places in self._tries.values())
+
+
+_REFUSALS = (400, 422)
+
+
+def _clock_was_set(case: Case) -> bool:
+    return any(verb in ("jump", "suspend") for _, verb, _, _ in case.evidence.told)
 
 
 def _others_after_heal(case: Case, place: tuple[str, str]) -> bool:
@@ -263,7 +324,7 @@ def _applied(case: Case) -> Iterator[Violation]:
 
 def _before(case: Case) -> Iterator[Violation]:
     """The row is there before the request is: without jumps of our clock their stamps can be compared."""
-    if any(verb in ("jump", "suspend") for _, verb, _, _ in case.evidence.told) or case.evidence.restored_at:
+    if _clock_was_set(case) or case.evidence.restored_at:
         return
     for effect in (*_cells(case), *_attributes(case)):
         stamps = [row.at for row in case.rows_of(effect.place) if plain(row.after) == norm(effect.change.after)]
@@ -275,7 +336,7 @@ def _before(case: Case) -> Iterator[Violation]:
 
 def _creates(case: Case) -> Iterator[Violation]:
     """What syncd made has a row that says so, from before the request."""
-    exact = not any(verb in ("jump", "suspend") for _, verb, _, _ in case.evidence.told)
+    exact = not _clock_was_set(case)
     for effect in case.effects:
         made = effect.change.kind == "branch" or effect.change.attribute == "source_branch"
         if not (effect.own and made and _is_create(effect) and effect.change.before is None) or _forgotten(
@@ -571,7 +632,8 @@ def _restart_after(case: Case, at: datetime) -> bool:
 
 
 def stubborn(case: Case) -> Iterator[Violation]:
-    """I22: what is refused for ever is tried a few times, not for ever."""
+    """I22: what is refused for ever is tried a few times, not for ever, and rarely while nothing changes."""
+    yield from _impatient(case)
     counted: Counter[tuple[str, str]] = Counter()
     for _, service, method, path, _, status in case.evidence.sent:
         if status in (400, 422) and service == "bitbucket":
@@ -580,6 +642,37 @@ def stubborn(case: Case) -> Iterator[Violation]:
     for (method, path), times in counted.items():
         if times > 6 + outside:
             yield _broken("I22", f"{method} {path} was refused {times} times")
+
+
+def _impatient(case: Case) -> Iterator[Violation]:
+    """The same request again, soon after it was refused, although nothing changed meanwhile."""
+    if _clock_was_set(case) or case.evidence.restored_at:
+        return
+    # What we wrote ourselves is news, too; what only tells of the refusal is none.
+    silent = _riding(case) | {field for sync in case.syncs() for field in own_columns(sync)}
+    told = [one.entry.at for one in case.effects if not (one.own and one.change.attribute in silent)]
+    refused: dict[tuple[str, str, str], datetime] = {}
+    for at, service, method, path, body, status in case.evidence.sent:
+        if "hooks" in path:
+            continue
+        asked = (method, path, _without_run(case, body))
+        before = refused.pop(asked, None)
+        moved = before is not None and (
+            any(before - timedelta(seconds=60) < one <= at for one in told)
+            or any(
+                before <= one <= at for one in (*case.evidence.applies, *(one for one, _, _ in case.evidence.reloads))
+            )
+        )
+        if before is not None and at - before < _PATIENCE and not moved:
+            waited = int((at - before).total_seconds())
+            yield _broken("I22", f"{method} {path} to {service} again {waited} s after it was refused, for nothing", at)
+        if status in _REFUSALS:
+            refused[asked] = at
+
+
+def _without_run(case: Case, body: bytes) -> str:
+    text = body.decode("utf-8", "backslashreplace")
+    return _RUN.sub("", text) if _riding(case) else text
 
 
 def secrets(case: Case) -> Iterator[Violation]:

@@ -527,6 +527,17 @@ def a_refusal_is_tried_at_once_for_ever(to: Patches) -> None:
     to.set(apply.Run, "_refuse", refuse)
 
 
+@bug("I22", "I02")
+def a_refusal_told_in_the_note_is_a_reason_to_try_again(to: Patches) -> None:
+    def make(old: Any) -> Any:
+        def cause(context: Any, record: Any, own: Any) -> str:
+            return f"{old(context, record, own)} {collect.fingerprint(context, record)}"
+
+        return cause
+
+    to.wrap(collect, "_cause", make)
+
+
 @bug("I23")
 def a_refused_token_refuses_the_write_for_ever(to: Patches) -> None:
     def make(old: Any) -> Any:

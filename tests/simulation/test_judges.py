@@ -160,6 +160,12 @@ def _not_silent(case: Case) -> None:
     case.evidence.starts.clear()
 
 
+def _impatient(case: Case) -> None:
+    at, path = case.marks["healed"] + timedelta(minutes=2), "/2.0/repositories/acme/web/pullrequests/2"
+    for seconds in (0, 60):
+        case.evidence.sent.append((at + timedelta(seconds=seconds), "bitbucket", "PUT", path, b"{}", 400))
+
+
 def _failed_commit(case: Case) -> None:
     case.commits_failed = [case.marks["begun"] + timedelta(seconds=9)]
 
@@ -185,6 +191,7 @@ FALSIFIED: list[tuple[str, Callable[[Case], None], str]] = [
     ("a decision that was people's", _declined, "I04"),
     ("a stranger that is not as it was", _not_as_it_was, "I04"),
     ("a request although Bitbucket asked to wait", _not_silent, "I21"),
+    ("a refused request at once again", _impatient, "I22"),
     ("a 429 of our own making", _throttled, "I21"),
     ("a mistake of our own", _internal, "I31"),
     ("requests after a failed commit", _failed_commit, "I32"),

@@ -6,9 +6,12 @@ judge in a scenario says nothing.
 import itertools
 import math
 import re
+from base64 import b64encode
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import cache
+from urllib.parse import quote
 
 from syncd.model.change import Kind, Owner, Side
 from syncd.sandbox.wire import Change, LogEntry
@@ -16,8 +19,9 @@ from syncd.simulate import oracle
 from syncd.simulate.case import Case, Effect, Violation, own_columns, plain, writable_attributes, writable_fields
 from syncd.simulate.scenario import Net
 from syncd.simulate.truth import norm
-from syncd.simulate.world import CANARY
+from syncd.simulate.world import CANARY, PEOPLE_AT
 from syncd.spec.rules import ConflictRule, StatusRules
+from syncd.store.columns import sqlite3
 
 _RECORD = re.compile(r"rec[A-Za-z0-9]{14}")
 _RUN = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -681,14 +685,47 @@ def secrets(case: Case) -> Iterator[Violation]:
     """I29 and I30: no secret and nothing of unmapped fields in the state, in status or in the log."""
     shown = repr(case.status) + "\n".join(case.evidence.log)
     for secret in case.secrets:
-        if secret.encode() in case.image:
+        if any(form.encode() in case.image for form in _forms(secret)):
             yield _broken("I29", "a token or webhook secret stands in the state")
-        if secret in shown:
+        if any(form in shown for form in _forms(secret)):
             yield _broken("I29", "a token or webhook secret stands in the status or the log")
+    for address in _addresses(case.image):
+        yield _broken("I30", f"an address of a person stands in the state, {address}")
+    if PEOPLE_AT in shown:
+        yield _broken("I30", "an address of a person stands in the status or the log")
     if f"{CANARY} cell".encode() in case.image:
         yield _broken("I30", "a cell that no rule names stands in the state")
     if f"{CANARY} cell" in shown or f"{CANARY} stranger" in shown:
         yield _broken("I30", "a cell that no rule names stands in the status or the log")
+
+
+@cache
+def _forms(secret: str) -> tuple[str, ...]:
+    """A secret as it is, in hex, as a part of a URL, and in base64 wherever it begins in what was encoded."""
+    raw = secret.encode()
+    found = [secret, raw.hex(), quote(secret, safe="")]
+    for before in range(3):
+        # What stands around it changes the first and the last letters only.
+        text = b64encode(b"\0" * before + raw).decode()
+        found.append(text[4 if before else 0 : len(text) - 4])
+    return tuple(found)
+
+
+def _addresses(image: bytes) -> list[str]:
+    """Where the state holds a person's address: anywhere but in deliveries, which are kept as they came for a while."""
+    if PEOPLE_AT.encode() not in image:
+        return []
+    opened = sqlite3.connect(":memory:")
+    opened.deserialize(image)
+    found = []
+    for (table,) in opened.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+        for column in [row[1] for row in opened.execute(f'PRAGMA table_info("{table}")')]:
+            where = f'instr(CAST("{column}" AS TEXT), ?)'
+            held = opened.execute(f'SELECT 1 FROM "{table}" WHERE {where} LIMIT 1', (PEOPLE_AT,)).fetchone()
+            if held and (table, column) != ("inbox", "body"):
+                found.append(f"{table}.{column}")
+    opened.close()
+    return found
 
 
 def fail_stop(case: Case) -> Iterator[Violation]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from syncd.model.ids import RecordId
-from syncd.simulate import invariants, mortal, people, setting, truth, world
+from syncd.simulate import invariants, mortal, overhear, people, setting, truth, world
 from syncd.simulate.case import Case, Violation
 from syncd.simulate.scenario import Net, Scenario
 from syncd.simulate.stage import Cut, Stage
@@ -51,7 +51,15 @@ def play(
         keep: give the case and the end state along.
         cut: where the real program ends; the trace is the same at both.
     """
+    with overhear.overheard() as lines:
+        return _played(home, scenario, death_at=death_at, keep=keep, cut=cut, lines=lines)
+
+
+def _played(
+    home: setting.Setting, scenario: Scenario, *, death_at: int, keep: bool, cut: Cut, lines: list[str]
+) -> Played:
     stage = Stage(home, scenario, death_at=death_at, cut=cut)
+    stage.evidence.log = lines
     marks = {"begun": stage.begun_at}
     spans = [(stage.begun_at, stage.rules)]
     stage.on_reload = lambda: spans.append((stage.clock.moment, stage.rules))

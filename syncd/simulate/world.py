@@ -16,6 +16,8 @@ from syncd.spec import load, rehearse, schema
 from syncd.spec.attributes import ATTRIBUTES, Kind
 
 PEOPLE = ("ada", "grace", "linus")
+PEOPLE_AT = "@acme.dev"
+"""Ends every address in Airtable."""
 CANARY = "CANARY-9f1c7b"
 """Stands in cells that no rule names, in tokens and in secrets: it must turn up nowhere else."""
 STRANGERS = "Strangers"

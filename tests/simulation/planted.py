@@ -15,8 +15,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from syncd import errors, ports, wiring
+from syncd import errors, log, ports, wiring
 from syncd.airtable import client as airtable_client
+from syncd.airtable import delivery as airtable_delivery
 from syncd.bitbucket import client as bitbucket_client
 from syncd.bitbucket import shape
 from syncd.bitbucket import translate as bitbucket_translate
@@ -49,6 +50,7 @@ from tests.simulation import hunt
 from tests.simulation.hunt import Bug, Patches, Plant
 
 BUGS: list[Bug] = []
+_log = log.logger("planted")
 
 
 def bug(*breaks: str) -> Callable[[Plant], Plant]:
@@ -594,6 +596,40 @@ def a_token_is_kept_in_the_state(to: Patches) -> None:
         return secret
 
     to.wrap(stage.House, "secret", make)
+
+
+@bug("I29")
+def the_credential_is_logged_in_base64(to: Patches) -> None:
+    def make(old: Any) -> Any:
+        def session(self: Any, service: str, url: str, headers: Any, *rest: Any) -> Any:
+            _log.debug("event.skipped", sent=headers["authorization"].rpartition(" ")[2])
+            return old(self, service, url, headers, *rest)
+
+        return session
+
+    to.wrap(stage.House, "_session", make)
+
+
+@bug("I30")
+def who_edited_is_kept_by_address(to: Patches) -> None:
+    seen: list[str] = []
+
+    def is_own(old: Any) -> Any:
+        def asked(self: Any, metadata: Any) -> Any:
+            seen.append(str(metadata))
+            return old(self, metadata)
+
+        return asked
+
+    def save(old: Any) -> Any:
+        def saved(self: Any, *given: Any, **named: Any) -> Any:
+            self.save_text("people", seen.pop() if seen else "")
+            return old(self, *given, **named)
+
+        return saved
+
+    to.wrap(airtable_delivery._Reading, "_is_own", is_own)
+    to.wrap(sqlite.SqliteStore, "save_changes", save)
 
 
 @bug("I30")

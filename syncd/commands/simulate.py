@@ -114,10 +114,6 @@ def _tell(home: object, tally: "Tally", keep: Path | None, *, coverage: bool) ->
             f"{tally.played} scenarios, {sum(tally.requests)} requests, {sum(tally.minutes) / 60:.0f} simulated hours, "
             f"{sum(tally.hits.values())} faults, {tally.deaths} restarts: every promise was kept."
         )
-    if tally.blocked:
-        click.echo(
-            f"{tally.blocked} ended early: the base's schema changed, and the spec must be looked at by a person."
-        )
     if coverage:
         click.echo(f"Faults that never struck: {', '.join(tally.never_struck) or 'none'}")
         click.echo(f"Branches never taken: {', '.join(tally.never_seen) or 'none'}")
@@ -132,7 +128,6 @@ def _as_json(tally: "Tally") -> dict[str, object]:
 
     return {
         "scenarios": tally.played,
-        "blocked": tally.blocked,
         "requests_median": tally.median_requests,
         "simulated_minutes": round(sum(tally.minutes)),
         "faults": dict(sorted(tally.hits.items())),

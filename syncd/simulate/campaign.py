@@ -26,7 +26,6 @@ class Tally:
     """What a campaign came to."""
 
     played: int = 0
-    blocked: int = 0
     deaths: int = 0
     requests: list[int] = field(default_factory=list)
     minutes: list[float] = field(default_factory=list)
@@ -50,7 +49,6 @@ class Tally:
     def merge(self, other: "Tally") -> None:
         """What another process counted."""
         self.played += other.played
-        self.blocked += other.blocked
         self.deaths += other.deaths
         self.requests += other.requests
         self.minutes += other.minutes
@@ -99,14 +97,9 @@ def run(home: setting.Setting, first: int, count: int, each: Callable[[int], boo
     return tally
 
 
-def one(home: setting.Setting, scenario: Scenario, tally: Tally, cut: stage.Cut = stage.Cut.CLIENTS) -> Played | None:
-    """Play one and count it; None when the spec no longer fitted the base and a person had to look."""
-    try:
-        played = play.play(home, scenario, cut=cut)
-    except stage.Blocked as blocked:
-        tally.blocked += 1
-        tally.hits += blocked.hits
-        return None
+def one(home: setting.Setting, scenario: Scenario, tally: Tally, cut: stage.Cut = stage.Cut.CLIENTS) -> Played:
+    """Play one and count it."""
+    played = play.play(home, scenario, cut=cut)
     tally.add(played)
     return played
 
@@ -115,10 +108,7 @@ def smallest(home: setting.Setting, scenario: Scenario, invariant: str, runs_max
     """The smallest scenario that breaks the same promise."""
 
     def breaks(candidate: Scenario) -> frozenset[str]:
-        try:
-            return frozenset(found.invariant for found in play.play(home, candidate).violations)
-        except stage.Blocked:
-            return frozenset()
+        return frozenset(found.invariant for found in play.play(home, candidate).violations)
 
     return shrink.shrink(scenario, invariant, breaks, runs_max)
 

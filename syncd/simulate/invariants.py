@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Any
 from urllib.parse import quote
 
 from syncd.model.change import Kind, Owner, Side
@@ -77,7 +78,7 @@ def convergence(case: Case) -> Iterator[Violation]:
         truth = case.truths[sync.name]
         conflicts = frozenset((one.record, one.field) for one in case.conflicts[sync.name])
         # An option that was deleted empties its cells, which is nobody's edit: syncd says so and waits (SD05).
-        emptied = _drifted(case) and sync.status is not None and sync.status.field.name
+        emptied = _option_gone(case) and sync.status is not None and sync.status.field.name
         for one in oracle.differences(truth, moves, excused(case, sync.name), conflicts):
             if one.what == emptied and one.found is None:
                 continue
@@ -90,7 +91,7 @@ def convergence(case: Case) -> Iterator[Violation]:
 def excused(case: Case, sync: str) -> frozenset[str]:
     """Records and fields about which nothing can be said: what was refused is parked with a reason that people see."""
     found: set[str] = set()
-    drifted = _drifted(case)
+    drifted = any(str(act).endswith("_choice") for act in _schema_acts(case))
     poisoned = any(one.kind == "refuse" and one.more.get("status") in (400, 422) for one in case.scenario.troubles)
     for record, known in case.known[sync].items():
         if (drifted or poisoned) and known.state in ("error", "held", "pending", "refused"):
@@ -98,13 +99,17 @@ def excused(case: Case, sync: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _drifted(case: Case) -> bool:
-    return any(verb == "schema" and done for _, verb, _, done in case.evidence.told)
+def _schema_acts(case: Case) -> list[Any]:
+    return [given.get("act") for _, verb, given, done in case.evidence.told if verb == "schema" and done]
+
+
+def _option_gone(case: Case) -> bool:
+    return "delete_choice" in _schema_acts(case)
 
 
 def quiescence(case: Case) -> Iterator[Violation]:
     """I02: after everything is in step, a further full pass, or a restart, sends no changing request."""
-    if case.scenario.seed % 2 == 0 and _drifted(case):
+    if case.scenario.seed % 2 == 0 and _option_gone(case):
         # Only the start reads the schema without being told to: it blocks rules that the last process still had.
         return
     excuses = _Excuses(case)
@@ -122,8 +127,7 @@ def quiescence(case: Case) -> Iterator[Violation]:
             counted[effect.place] += 1
     status = {sync.status.field.id for sync in case.syncs() if sync.status is not None}
     for place, times in sorted(counted.items()):
-        # Without deliveries two polls may show two stages of what people did before.
-        often = 2 if place[1] in status or case.scenario.net is Net.POLLING else 1
+        often = 2 if place[1] in status else 1
         if times > often and not _others_after_heal(case, place):
             yield _broken("I02", f"{place[0]} {place[1]} was written {times} times after everything had healed")
 
@@ -277,10 +281,8 @@ def foreign(case: Case) -> Iterator[Violation]:
 
 def other_fields(case: Case) -> Iterator[Violation]:
     """I05: what a write did not mean to change, it did not change."""
-    if case.evidence.restored_at:
-        return  # the rows of what was written after the backup went with the state
     for effect in (*_cells(case), *_attributes(case)):
-        if not case.rows_of(effect.place):
+        if not case.rows_of(effect.place) and not _forgotten(case, effect):
             text = f"{effect.change.object}: {effect.change.attribute} went from {effect.change.before!r} to {effect.change.after!r}"
             yield _broken("I05", f"{text} in a write that was about something else", effect.entry.at)
 
@@ -292,14 +294,14 @@ def journal(case: Case) -> Iterator[Violation]:
     """I14: every changing request has its rows before it, and every row comes to an end."""
     written: Counter[tuple[str, str, str]] = Counter()
     for effect in (*_cells(case), *_attributes(case)):
-        written[(*effect.place, repr(norm(effect.change.after)))] += 1
+        if not _forgotten(case, effect):
+            written[(*effect.place, repr(norm(effect.change.after)))] += 1
     rows: Counter[tuple[str, str, str]] = Counter()
     for row in case.rows:
         if row.sequence > case.journal_before and row.state != "seen":
             rows[row.object, row.field, repr(plain(row.after))] += 1
-    restored = bool(case.evidence.restored_at)
     for key, times in sorted(written.items()):
-        if times > rows[key] and not restored and case.rows_of((key[0], key[1])):
+        if times > rows[key] and case.rows_of((key[0], key[1])):
             yield _broken(
                 "I14", f"{key[0]} {key[1]} was set to {key[2]} {times} time(s), and the journal has {rows[key]} row(s)"
             )
@@ -330,9 +332,11 @@ def _applied(case: Case) -> Iterator[Violation]:
 
 def _before(case: Case) -> Iterator[Violation]:
     """The row is there before the request is: without jumps of our clock their stamps can be compared."""
-    if _clock_was_set(case) or case.evidence.restored_at:
+    if _clock_was_set(case):
         return
     for effect in (*_cells(case), *_attributes(case)):
+        if _forgotten(case, effect):
+            continue
         stamps = [row.at for row in case.rows_of(effect.place) if plain(row.after) == norm(effect.change.after)]
         if stamps and min(stamps) > effect.entry.at + timedelta(milliseconds=1):
             yield _broken(
@@ -370,11 +374,15 @@ def _forgotten(case: Case, effect: Effect) -> bool:
 def overwritten(case: Case) -> Iterator[Violation]:
     """I07 and I08: a person's value that we overwrote stands in the journal."""
     columns = {field for sync in case.syncs() for field in own_columns(sync)}
-    if case.evidence.restored_at:
-        return  # as above
     for effect in (*_cells(case), *_attributes(case)):
         lost = case.before(effect)
-        if lost is None or lost.own or norm(effect.change.before) is None or effect.change.attribute in columns:
+        if (
+            lost is None
+            or _forgotten(case, effect)
+            or lost.own
+            or norm(effect.change.before) is None
+            or effect.change.attribute in columns
+        ):
             continue
         rows = case.rows_of(effect.place)
         if any(plain(row.before) == norm(effect.change.before) for row in rows):
@@ -409,13 +417,11 @@ def _without_payloads(case: Case, effect: Effect) -> bool:
 def echoes(case: Case) -> Iterator[Violation]:
     """I09: without anything happening outside, a place that syncd wrote is not written again with something else."""
     columns = {field for sync in case.syncs() for field in own_columns(sync)}
-    if case.evidence.restored_at:
-        return
     last: dict[tuple[str, str], Effect] = {}
     for effect in (*_cells(case), *_attributes(case)):
         before = last.get(effect.place)
         last[effect.place] = effect
-        if before is None or effect.change.attribute in columns:
+        if before is None or effect.change.attribute in columns or _forgotten(case, before):
             continue
         since = before.entry.at - timedelta(seconds=90)
         if not case.outside_between(since, effect.entry.at) and not _troubled(case, since, effect.entry.at):
@@ -479,8 +485,6 @@ _SYSTEM = (Owner.BITBUCKET, Owner.RELEASE)
 
 def graph(case: Case) -> Iterator[Violation]:
     """I12: the status moves along the spec's edges only, and a legal edit of a person is not taken back."""
-    if case.evidence.restored_at:
-        return  # which row caused a step cannot be told: rows written after the backup are gone
     for sync in case.syncs():
         status = sync.status
         if status is None:
@@ -489,7 +493,7 @@ def graph(case: Case) -> Iterator[Violation]:
             if place[1] != status.field.id:
                 continue
             for effect in every:
-                if effect.own and effect in case.effects:
+                if effect.own and effect in case.effects and not _forgotten(case, effect):
                     yield from _step(
                         case, status, effect, [one for one in every if one.entry.sequence < effect.entry.sequence]
                     )
@@ -514,7 +518,7 @@ def _step(case: Case, status: StatusRules, effect: Effect, earlier: list[Effect]
     if not people or people[-1] is not earlier[-1] or len(earlier) < 2:
         return
     edit, before = people[-1], earlier[-2]
-    if (edit.entry.at - before.entry.at).total_seconds() < 6 * _PEOPLE_S or case.evidence.restored_at:
+    if (edit.entry.at - before.entry.at).total_seconds() < 6 * _PEOPLE_S:
         return
     legal = any(
         edge.owner is Owner.AIRTABLE
@@ -652,7 +656,7 @@ def stubborn(case: Case) -> Iterator[Violation]:
 
 def _impatient(case: Case) -> Iterator[Violation]:
     """The same request again, soon after it was refused, although nothing changed meanwhile."""
-    if _clock_was_set(case) or case.evidence.restored_at:
+    if _clock_was_set(case):
         return
     # What we wrote ourselves is news, too; what only tells of the refusal is none.
     silent = _riding(case) | {field for sync in case.syncs() for field in own_columns(sync)}
@@ -738,9 +742,6 @@ def fail_stop(case: Case) -> Iterator[Violation]:
             yield _broken("I32", "a delivery was acknowledged after a commit had failed", at)
 
 
-_PARKED = timedelta(minutes=20)
-
-
 def health(case: Case) -> Iterator[Violation]:
     """I35: the status leaves `ok` within a minute of trouble, and is `ok` when there is none."""
     for begin, _, scope, count in _spans(case):
@@ -763,9 +764,6 @@ def health(case: Case) -> Iterator[Violation]:
         # With a wrong clock a webhook looks as if it ended soon; a refused plan waits for a person.
         return
     reasons = case.status["reasons"]
-    if all("cannot be read" in reason for reason in reasons) and case.marks["end"] - case.marks["healed"] < _PARKED:
-        # A single object that was parked is looked at again after a quarter of an hour.
-        return
     expected = any(verb in ("schema", "delete_many") for _, verb, _, _ in case.evidence.told) or any(
         rule[1] for rule in case.evidence.reloads
     )

@@ -47,12 +47,6 @@ _SETTINGS = Settings.model_validate({"STATE_DIRECTORY": "/nowhere"})
 NETWORK = frozenset({"dns", "tls", "refused", "slow"})
 
 
-class Blocked(Exception):
-    """The spec no longer fits the base, and the daemon says so and does not start: a person must look at the spec."""
-
-    hits: Counter[str]
-
-
 @dataclass(slots=True, kw_only=True)
 class Evidence:
     """What the stage saw that no log of a service and no table of the state holds."""
@@ -285,12 +279,6 @@ class Stage:
                     "; ".join(one.expected for one in error.problems) if isinstance(error, errors.SpecError) else error
                 )
                 self.evidence.failed_starts.append((self.clock.moment, f"{type(error).__name__}: {told}"))
-                if isinstance(error, errors.SpecError) and any(
-                    verb == "schema" for _, verb, _, _ in self.evidence.told
-                ):
-                    blocked = Blocked(str(told))
-                    blocked.hits = self.evidence.hits
-                    raise blocked from error
                 if self.store.failed:
                     # Started again by systemd, on what the disk holds.
                     self.store = self._open(self.image())

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from syncd.simulate import generate, play, setting, stage
+from syncd.simulate import generate, play, setting
 from syncd.simulate.case import own_columns
 from syncd.simulate.scenario import Scenario
 from tests.simulation import homes
@@ -224,10 +224,7 @@ def _without(scenario: Scenario, faults: frozenset[str]) -> Scenario:
 
 def _believed(home: setting.Setting, scenario: Scenario) -> bool:
     """Whether a state that lacks writes of ours was let at work before a person applied its plan."""
-    try:
-        case = play.play(home, scenario, keep=True).case
-    except stage.Blocked:
-        return False
+    case = play.play(home, scenario, keep=True).case
     assert case is not None
     columns = {field for sync in case.syncs() for field in own_columns(sync)}
     ours = [one for one in case.effects if one.own and one.change.kind in ("record", "pull_request", "branch")]
@@ -245,10 +242,7 @@ def _believed(home: setting.Setting, scenario: Scenario) -> bool:
 
 
 def _trace(home: setting.Setting, scenario: Scenario) -> str:
-    try:
-        return play.play(home, scenario).trace
-    except stage.Blocked:
-        return ""
+    return play.play(home, scenario).trace
 
 
 def _sound(_: Patches) -> None:
@@ -259,8 +253,6 @@ def broken(home: setting.Setting, scenario: Scenario) -> set[str]:
     """The promises that are broken in a scenario."""
     try:
         return {each.invariant for each in play.play(home, scenario).violations}
-    except stage.Blocked:
-        return set()
     except (AssertionError, KeyError, ValueError) as error:
         return {f"I31 ({type(error).__name__})"}
 

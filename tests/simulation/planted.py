@@ -599,7 +599,7 @@ def a_token_is_kept_in_the_state(to: Patches) -> None:
 
 
 @bug("I29")
-def the_credential_is_logged_in_base64(to: Patches) -> None:
+def the_credential_is_logged_in_other_letters(to: Patches) -> None:
     def make(old: Any) -> Any:
         def session(self: Any, service: str, url: str, headers: Any, *rest: Any) -> Any:
             _log.debug("event.skipped", sent=headers["authorization"].rpartition(" ")[2])

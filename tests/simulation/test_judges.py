@@ -1,5 +1,6 @@
 """The judges complain when they must: a true case is falsified in one place, and the right promise is named."""
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -160,6 +161,18 @@ def _not_silent(case: Case) -> None:
     case.evidence.starts.clear()
 
 
+def _secret_in_the_log(case: Case) -> None:
+    case.evidence.log.append(base64.b64encode(f"syncd:{case.secrets[0]}".encode()).decode())
+
+
+def _secret_in_hex(case: Case) -> None:
+    case.image += case.secrets[0].encode().hex().encode()
+
+
+def _address_in_the_log(case: Case) -> None:
+    case.evidence.log.append("edited by grace@acme.dev")
+
+
 def _impatient(case: Case) -> None:
     at, path = case.marks["healed"] + timedelta(minutes=2), "/2.0/repositories/acme/web/pullrequests/2"
     for seconds in (0, 60):
@@ -180,6 +193,9 @@ FALSIFIED: list[tuple[str, Callable[[Case], None], str]] = [
     ("a delivery was left", _not_processed, "I16"),
     ("two branches", _second_branch, "I10"),
     ("a token in the state", _secret, "I29"),
+    ("a token in base64 in the log", _secret_in_the_log, "I29"),
+    ("a token in hex in the state", _secret_in_hex, "I29"),
+    ("a person's address in the log", _address_in_the_log, "I30"),
     ("a private cell in the state", _private, "I30"),
     ("writes after rest", _wrote_again, "I02"),
     ("a step without an edge", _wrong_edge, "I12"),

@@ -5,10 +5,13 @@ of acts and faults, so that no mixture drowns another; times cluster at boundari
 
 # ruff: noqa: ARG001 - every kind of ordinary work takes the same arguments
 
+from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
-from syncd.simulate import fault, setting, world
+from syncd import errors
+from syncd.simulate import fault, setting, table, world
 from syncd.simulate.fault import FaultId, Ground
 from syncd.simulate.scenario import Net, Op, Scenario
 from syncd.spec import load
@@ -37,8 +40,14 @@ def scenario(home: setting.Setting, seed: int) -> Scenario:
     minutes = random.choice((5, 6, 6, 8))
     last_s = minutes * 60.0 - 5.0
     spec = home.spec(variant, net, narrow)
-    ground = _ground(spec, random, net, last_s, tuple(name for name in home.variants if name != variant))
-    ops = _ordinary(ground, random)
+    others = tuple(name for name in home.variants if name != variant)
+    # In the order in which acts name them.
+    grounds = [_ground(home, spec, key, random, net, last_s, others) for key in sorted(spec.file.sync)]
+    if not grounds:
+        raise errors.UsageError(
+            "the spec has no sync, so there is nothing to live through", next_step="add a [sync.NAME]"
+        )
+    ops = _ordinary(grounds, random)
     troubles: list[Any] = []
     deaths: list[Any] = []
     store: list[Any] = []
@@ -51,10 +60,11 @@ def scenario(home: setting.Setting, seed: int) -> Scenario:
         faults.append(FaultId.PR01)
     for chosen in faults:
         at = _moment(random, last_s)
-        made = fault.MAKERS[chosen](_at(ground, at))
+        number = _some_sync(grounds, random)
+        made = fault.MAKERS[chosen](_at(grounds[number], at))
         if made is None:
             continue
-        ops += made.ops
+        ops += [_of(number, op) for op in made.ops]
         troubles += made.troubles
         deaths += made.deaths
         store += made.store
@@ -92,8 +102,25 @@ def _moment(random: Random, last_s: float) -> float:
     return round(min(at, last_s), 1)
 
 
-def _ground(spec: load.Spec, random: Random, net: Net, last_s: float, variants: tuple[str, ...]) -> Ground:
-    sync = next(iter(spec.file.sync.values()))
+def _some_sync(grounds: Sequence[Ground], random: Random) -> int:
+    return random.randrange(len(grounds)) if len(grounds) > 1 else 0
+
+
+def _of(number: int, op: Op) -> Op:
+    """The act in another sync than the first."""
+    return replace(op, arguments={**op.arguments, "sync": number}) if number else op
+
+
+def _ground(
+    home: setting.Setting,
+    spec: load.Spec,
+    key: str,
+    random: Random,
+    net: Net,
+    last_s: float,
+    variants: tuple[str, ...],
+) -> Ground:
+    sync = spec.file.sync[key]
     text = next((name for name, rule in sync.fields.items() if rule.bitbucket == "pr.description"), "")
     status = sync.status
     slugs = world.slugs_of(spec, spec.file.bitbucket[sync.bitbucket])
@@ -113,29 +140,33 @@ def _ground(spec: load.Spec, random: Random, net: Net, last_s: float, variants: 
             "owned": [name for name, rule in sync.fields.items() if rule.owner == "bitbucket" and not rule.map],
             "hold": sync.record.hold,
             "create_in": sync.create_in,
+            "filled_in": home.filled_in(spec, key),
+            "primary": table.primary_of(sync),
         },
     )
 
 
 def _at(ground: Ground, at_s: float) -> Ground:
-    from dataclasses import replace
-
     return replace(ground, at_s=at_s)
 
 
 # ------------------------------------------------------------------------------------------- ordinary work
 
 
-def _ordinary(ground: Ground, random: Random) -> list[Op]:
+def _ordinary(grounds: Sequence[Ground], random: Random) -> list[Op]:
     """What people do on an ordinary day, a random part of it left out."""
     kinds = [one for one in _WORK if random.random() < 0.5] or [_WORK[0]]
+    if any(ground.variables["filled_in"] for ground in grounds):
+        # What the spec's own conditions read is what people fill in most.
+        kinds += [_fill_in, _fill_in]
     ops: list[Op] = []
     for _ in range(random.choice((1, 2, 3, 4, 6))):
-        make = random.choice(kinds)
+        number, make = _some_sync(grounds, random), random.choice(kinds)
+        ground = grounds[number]
         made = make(ground, random, _moment(random, ground.last_s))
         if made is None or (made.verb in _SWEEP_ONLY and ground.net in (Net.HOOKS, Net.POLLING)):
             continue
-        ops.append(made)
+        ops.append(_of(number, made))
     return ops
 
 
@@ -173,12 +204,23 @@ def _hold(on: Ground, random: Random, at: float) -> Op | None:
     )
 
 
+def _fill_in(on: Ground, random: Random, at: float) -> Op | None:
+    """A field that conditions or templates read, and that no rule writes."""
+    known = on.variables["filled_in"]
+    if not known:
+        return None
+    name = random.choice(sorted(known))
+    cells = {name: table.plain(random.choice(known[name]))}
+    return Op(at_s=at, verb="edit", arguments={"record": on.record, "cells": cells})
+
+
 def _create(on: Ground, random: Random, at: float) -> Op | None:
-    cells: dict[str, Any] = {on.title or "Name": f"New {random.randrange(1000)}"}
+    cells: dict[str, Any] = {on.variables["primary"]: f"New {random.randrange(1000)}"}
     if on.status:
         cells[on.status] = random.choice(on.states[:2])
     if on.variables["create_in"] is not None:
         cells[on.variables["create_in"].field] = random.choice(list(on.variables["create_in"].map))
+    cells |= {name: table.plain(random.choice(values)) for name, values in on.variables["filled_in"].items()}
     return Op(at_s=at, verb="create", arguments={"cells": cells})
 
 

@@ -58,7 +58,7 @@ def _bitbucket(stage: "Stage", verb: str, **more: Any) -> Any:
 
 def _work(stage: "Stage", verb: str, given: Mapping[str, Any], *names: str) -> Any:
     """A verb on a pull request; `names` are arguments that go along."""
-    slug, number = stage.pull_request(int(given.get("pull_request", 0)))
+    slug, number = stage.pull_request(given)
     more = {name: given[name] for name in names if name in given}
     return _bitbucket(stage, verb, repository=slug, id=number, user=given.get("user", "grace"), **more)
 
@@ -68,7 +68,8 @@ def _user(given: Mapping[str, Any]) -> str:
 
 
 def _repository(stage: "Stage", given: Mapping[str, Any]) -> str:
-    return stage.world.repositories[int(given.get("repository", 0)) % len(stage.world.repositories)]
+    repositories = stage.repositories(given)
+    return repositories[int(given.get("repository", 0)) % len(repositories)]
 
 
 # ------------------------------------------------------------------------------------------- people in Airtable
@@ -136,14 +137,16 @@ def second_client(stage: "Stage", given: Mapping[str, Any]) -> None:
         _airtable(stage, "consume_rate", given, requests=requests)
         stage.contended_at.append(stage.clock.moment)
     else:
-        _bitbucket(stage, "consume", token=stage.tokens["bitbucket"], calls=requests)
+        _bitbucket(stage, "consume", token=stage.token("bitbucket", given), calls=requests)
 
 
 def token(stage: "Stage", given: Mapping[str, Any]) -> None:
     """Revoke (`valid` false) or restore the token of a service."""
     service, valid = given["service"], bool(given.get("valid"))
     machine = stage.world.airtable if service == "airtable" else stage.world.bitbucket
-    machine.control("restore_token" if valid else "revoke_token", {"token": stage.tokens[service]}, stage.clock.moment)
+    machine.control(
+        "restore_token" if valid else "revoke_token", {"token": stage.token(service, given)}, stage.clock.moment
+    )
     stage.outage(f"{service} token", over=valid)
 
 
@@ -159,7 +162,7 @@ def role(stage: "Stage", given: Mapping[str, Any]) -> None:
 def push(stage: "Stage", given: Mapping[str, Any]) -> None:
     """A commit on a record's branch."""
     record = _record(stage, given)
-    for slug in stage.world.repositories:
+    for slug in stage.repositories(given):
         for name in _bitbucket(stage, "branches", repository=slug):
             if record in name:
                 _bitbucket(
@@ -184,7 +187,7 @@ def branch(stage: "Stage", given: Mapping[str, Any]) -> None:
 def open_pull_request(stage: "Stage", given: Mapping[str, Any]) -> None:
     """A pull request that a person opens from a record's branch; `titled` puts the marker in front."""
     record, sync = _record(stage, given), stage.sync(given)
-    for slug in stage.world.repositories:
+    for slug in stage.repositories(given):
         for name in _bitbucket(stage, "branches", repository=slug):
             if record in name:
                 title = f"{stage.marker(sync, record)} {given.get('title', 'By hand')}".strip()
@@ -210,7 +213,7 @@ def strange_pull_request(stage: "Stage", given: Mapping[str, Any]) -> None:
     target = slug
     if given.get("fork"):
         made = _bitbucket(stage, "fork", repository=slug, name=f"fork-{stage.clock.moment:%H%M%S}", user="linus")
-        target = str(made["slug"])
+        target = str(made["full_name"])
         more = {"fork": target}
     _bitbucket(stage, "push", repository=target, branch=name, commits=["Somebody's\n"], user="linus")
     _bitbucket(stage, "create_pull_request", repository=slug, source=name, title=title, user="linus", **more)
@@ -218,7 +221,7 @@ def strange_pull_request(stage: "Stage", given: Mapping[str, Any]) -> None:
 
 def edit_pull_request(stage: "Stage", given: Mapping[str, Any]) -> None:
     """`title` (behind the marker, or all of it with `bare`), `description`, `draft`, `marked` with another record's marker."""
-    slug, number = stage.pull_request(int(given.get("pull_request", 0)))
+    slug, number = stage.pull_request(given)
     present = _bitbucket(stage, "pull_request", repository=slug, id=number)
     changes = {name: given[name] for name in ("description", "draft", "reviewers") if name in given}
     if "title" in given:
@@ -250,7 +253,7 @@ def comment(stage: "Stage", given: Mapping[str, Any]) -> None:
 
 def build(stage: "Stage", given: Mapping[str, Any]) -> None:
     """A build's result on the head of an open pull request."""
-    slug, number = stage.pull_request(int(given.get("pull_request", 0)))
+    slug, number = stage.pull_request(given)
     found = _bitbucket(stage, "pull_request", repository=slug, id=number)
     if found["state"] != "OPEN":
         raise ValueError("closed")
@@ -279,7 +282,7 @@ def deploy(stage: "Stage", given: Mapping[str, Any]) -> None:
 def delete_branch(stage: "Stage", given: Mapping[str, Any]) -> None:
     """A record's branch goes."""
     record = _record(stage, given)
-    for slug in stage.world.repositories:
+    for slug in stage.repositories(given):
         for name in _bitbucket(stage, "branches", repository=slug):
             if record in name:
                 _bitbucket(stage, "delete_branch", repository=slug, branch=name, user="linus")
@@ -292,8 +295,8 @@ def repository(stage: "Stage", given: Mapping[str, Any]) -> None:
     more = {"name": given["name"]} if "name" in given else {}
     slug = _repository(stage, given)
     made = _bitbucket(stage, given["act"], repository=stage.renamed.get(slug, slug), **more)
-    if given["act"] == "rename_repository" and isinstance(made, Mapping) and "slug" in made:
-        stage.renamed[slug] = str(made["slug"])
+    if given["act"] == "rename_repository" and isinstance(made, Mapping) and "full_name" in made:
+        stage.renamed[slug] = str(made["full_name"])
     if given["act"] != "rename_repository":
         stage.outage(f"repository {slug}", over=given["act"] == "show_repository")
 

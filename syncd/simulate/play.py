@@ -5,6 +5,7 @@ One scenario from its first second to the verdict: build, disturb, heal, settle,
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from syncd.model.ids import RecordId
@@ -146,10 +147,10 @@ def gather(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime,
         for sync in syncs
     }
     repositories = {
-        f"{workspace.slug}/{slug}": one.uuid
+        name: one.uuid
         for workspace in bitbucket.workspaces.values()
         for one in workspace.repositories.values()
-        for slug in {one.slug, *(old for old, new in stage.renamed.items() if new == one.slug)}
+        for name in {one.full_name, *(old for old, new in stage.renamed.items() if new == one.full_name)}
     }
     logs = {machine.service: machine.log for machine in stage.machines}
     return Case(
@@ -179,7 +180,7 @@ def gather(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime,
         inbox=stage.store.counts().inbox,
         image=stage.image(),
         status=stage.control.status(),
-        secrets=[*stage.tokens.values(), *(_hook_secrets(stage))],
+        secrets=[*chain(*world.tokens(stage.spec()).values()), *_hook_secrets(stage)],
         commits_failed=stage.disk.failed_at,
         strangers_before=stage.strangers_before,
         strangers=truth.strangers(airtable, bitbucket),

@@ -14,6 +14,7 @@ from syncd.sandbox import choices
 from syncd.sandbox.airtable.machine import AirtableMachine
 from syncd.sandbox.bitbucket.machine import BitbucketMachine
 from syncd.sandbox.fault import FaultyMachine
+from syncd.simulate import table
 from syncd.simulate import world as worlds
 from syncd.simulate.scenario import Net, Scenario
 from syncd.simulate.world import World
@@ -86,6 +87,7 @@ class Setting:
         self._environment = environment
         self._specs: dict[tuple[str, Net, bool], load.Spec] = {}
         self._starts: dict[tuple[str, Net, bool, int, bool], Start] = {}
+        self._filled_in: dict[tuple[int, str], Mapping[str, tuple[Any, ...]]] = {}
         self._resolved: dict[int, list[tuple[tuple[Any, ...], resolve.Resolved]]] = {}
         self.variants: list[str] = [""]
         plain = self.spec("", Net.ALL)
@@ -107,6 +109,13 @@ class Setting:
         known.append((found, made))
         return made
 
+    def filled_in(self, spec: load.Spec, sync: str) -> Mapping[str, tuple[Any, ...]]:
+        """As `table.filled_in`, which is asked the same for every scenario."""
+        key = (id(spec), sync)
+        if key not in self._filled_in:
+            self._filled_in[key] = table.filled_in(spec, sync)
+        return self._filled_in[key]
+
     def spec(self, variant: str, net: Net, narrow: bool = False) -> load.Spec:
         """
         The spec of a variant, with the daemon's table as the net wants it. Raises SpecError.
@@ -124,7 +133,9 @@ class Setting:
         daemon = made.file.daemon.model_copy(
             update={"public_url": PUBLIC_URL if hooks else None, "poll": poll, "compare_every": compare}
         )
-        made = replace(made, file=made.file.model_copy(update={"daemon": daemon}))
+        # A sync that only shows is lived as one that writes: what it would do is what people want to know.
+        syncs = {name: sync.model_copy(update={"mode": None}) for name, sync in made.file.sync.items()}
+        made = replace(made, file=made.file.model_copy(update={"daemon": daemon, "sync": syncs}))
         self._specs[variant, net, narrow] = made
         return made
 

@@ -200,7 +200,6 @@ class Stage:
         self.witness.fate = self.fate
         self.evidence = Evidence()
         self.variant = scenario.variant
-        self.tokens = dict(worlds.tokens(home.spec(scenario.variant, scenario.net, scenario.narrow)))
         self.renamed: dict[str, str] = {}
         self.contended_at: list[datetime] = []
         # A life that begins in a synced world must not draw the ids again that its adoption drew, with seed 0.
@@ -279,6 +278,9 @@ class Stage:
                     "; ".join(one.expected for one in error.problems) if isinstance(error, errors.SpecError) else error
                 )
                 self.evidence.failed_starts.append((self.clock.moment, f"{type(error).__name__}: {told}"))
+                if isinstance(error, errors.SpecError) and not self.evidence.starts and not self.scenario.events:
+                    # Nothing was done to this world yet: no world fits the spec.
+                    raise
                 if self.store.failed:
                     # Started again by systemd, on what the disk holds.
                     self.store = self._open(self.image())
@@ -647,17 +649,34 @@ class Stage:
         """The prefix of a record's titles."""
         return worlds.marker(self.spec().file.sync[sync], record)
 
-    def pull_request(self, number: int) -> tuple[str, int]:
-        """One of the pull requests that there are by now, strangers left out: the number counts in the order they came."""
-        known = set(self.world.pull_requests)
+    def token(self, service: str, given: Mapping[str, Any]) -> str:
+        """The token that an act is about."""
+        return worlds.token_of(self.spec(), service, self.sync(given))
+
+    def repositories(self, given: Mapping[str, Any]) -> list[str]:
+        """Where the work of an act's sync is, under the names of the beginning."""
+        own = set(worlds.repositories_of(self.spec(), self.sync(given)))
+        return [one for one in self.world.repositories if one in own]
+
+    def pull_request(self, given: Mapping[str, Any]) -> tuple[str, int]:
+        """
+        One of the pull requests that there are by now, strangers left out: the number counts in the order they came.
+
+        Where there are several syncs, those that carry the id of one of the act's own records.
+        """
+        known, states = set(self.world.pull_requests), {}
         for slug in self.world.repositories:
             for one in self.world.bitbucket.control(
                 "pull_requests", {"repository": self.renamed.get(slug, slug)}, self.clock.moment
             ):
+                states[slug, one["id"]] = f"{one['source_branch']} {one['title']}"
                 if (slug, one["id"]) not in known and "strangers" not in one["source_branch"]:
                     self.world.pull_requests.append((slug, one["id"]))
         found = self.world.pull_requests
-        slug, id = found[number % len(found)]
+        if len(self.world.records) > 1:
+            own = self.world.records[self.sync(given)]
+            found = [one for one in found if any(record in states.get(one, "") for record in own)]
+        slug, id = found[int(given.get("pull_request", 0)) % len(found)] if found else ("", 0)
         return self.renamed.get(slug, slug), id
 
     def outage(self, what: str, *, over: bool) -> None:
@@ -769,12 +788,14 @@ class Stage:
         self.disk.healed = True
         now = self.clock.moment
         for service, machine in zip(("airtable", "bitbucket"), self.machines, strict=True):
-            machine.control("restore_token", {"token": self.tokens[service]}, now)
+            for token in worlds.tokens(self.spec())[service]:
+                machine.control("restore_token", {"token": token}, now)
             self.outage(f"{service} token", over=True)
         for sync in self.world.records:
             people.do(self, "role", {"sync": sorted(self.world.records).index(sync), "role": "create"})
-        for index in range(len(self.world.repositories)):
-            people.do(self, "repository", {"act": "show_repository", "repository": index})
+        for slug in self.world.repositories:
+            self.world.bitbucket.control("show_repository", {"repository": self.renamed.get(slug, slug)}, now)
+            self.outage(f"repository {slug}", over=True)
         for scope in list(self.switch.scopes()):
             self.pause(scope, on=False)
         self._wake()

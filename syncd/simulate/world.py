@@ -1,6 +1,6 @@
 """
-A world that fits a spec: a base with the fields it names, of types that can hold what they should, the repositories of its
-sources, people, records in different states of work, and things that syncd must never touch.
+A world that fits a spec: its bases and tables, the repositories of its sources, people, records in different states of work,
+and things that syncd must never touch.
 """
 
 import pickle
@@ -9,22 +9,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from syncd.model.ids import FieldId
-from syncd.model.schema import Field
+from syncd import errors
 from syncd.sandbox.fault import FaultyMachine
-from syncd.spec import load, rehearse, schema
-from syncd.spec.attributes import ATTRIBUTES, Kind
+from syncd.simulate import table
+from syncd.spec import load, schema
 
 PEOPLE = ("ada", "grace", "linus")
 PEOPLE_AT = "@acme.dev"
 """Ends every address in Airtable."""
 CANARY = "CANARY-9f1c7b"
 """Stands in cells that no rule names, in tokens and in secrets: it must turn up nowhere else."""
-STRANGERS = "Strangers"
-PRIVATE = "Private"
+STRANGERS = "Nobody's table"
+PRIVATE = table.PRIVATE
 STRANGE_BRANCH = "chore/strangers"
-_KINDS = {Kind.NUMBER: "number", Kind.BOOLEAN: "checkbox", Kind.INSTANT: "dateTime", Kind.TEXTS: "multilineText"}
-_STORY = ("Login page", "Password reset", "Rate limits", "Audit log", "Dark mode", "Search", "Export")
+_ROLES = {"syncd@acme.dev": "create", "ada@acme.dev": "owner", "grace@acme.dev": "edit", "linus@acme.dev": "edit"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,8 +33,8 @@ class World:
     Args:
         records: ids per sync, in the order they were made; people's new records come behind.
         pull_requests: (repository, number) in the order they were made, of the world and of people.
-        repositories: slugs.
-        cells: fields of the table that people edit, by sync: name → how.
+        repositories: each as `workspace/slug`.
+        tables: ids by sync.
     """
 
     airtable: FaultyMachine
@@ -58,31 +56,24 @@ def secret_of(kind: str, name: str) -> str:
 
 
 def fill(world: World, spec: load.Spec) -> None:
-    """Put everything into two empty machines."""
+    """
+    Put everything into two empty machines.
+
+    Raises:
+        UsageError: no world fits the spec.
+    """
     now = world.at
     for person in (*PEOPLE, "syncd"):
         world.airtable.control("add_user", {"name": person.title(), "email": f"{person}@acme.dev"}, now)
-    for connection in spec.file.airtable.values():
-        token = secret_of(*connection.token)
-        if not any(entry.method == "CONTROL" and entry.path == token for entry in world.airtable.log):
-            world.airtable.control("add_token", {"user": "syncd@acme.dev", "token": token}, now)
-    for name, connection in spec.file.airtable.items():
-        syncs = {key: sync for key, sync in spec.file.sync.items() if sync.airtable.base == name}
-        tables = [_table(key, sync) for key, sync in syncs.items()]
-        roles = {
-            "syncd@acme.dev": "create",
-            "ada@acme.dev": "owner",
-            "grace@acme.dev": "edit",
-            "linus@acme.dev": "edit",
-        }
-        made = world.airtable.control(
-            "add_base", {"id": connection.base, "name": name, "tables": [*tables, _strangers()], "roles": roles}, now
-        )
-        for key, sync in syncs.items():
-            world.records[key] = list(made["tables"][sync.airtable.table]["records"])
-            world.tables[key] = made["tables"][sync.airtable.table]["id"]
-    for bitbucket in spec.file.bitbucket.values():
-        _workspace(world, spec, bitbucket)
+    for token in tokens(spec)["airtable"]:
+        world.airtable.control("add_token", {"user": "syncd@acme.dev", "token": token}, now)
+    # Two connections may name one base, and two syncs one table.
+    bases = {connection.base: name for name, connection in reversed(spec.file.airtable.items())}
+    for base, name in bases.items():
+        _base(world, spec, base, name)
+    _accounts(world, spec)
+    for connection in spec.file.bitbucket.values():
+        _repositories(world, spec, connection)
     for key, sync in spec.file.sync.items():
         _work(world, spec, key, sync)
 
@@ -90,105 +81,26 @@ def fill(world: World, spec: load.Spec) -> None:
 # ------------------------------------------------------------------------------------------------------- Airtable
 
 
-def primary_of(sync: schema.Sync) -> str:
-    """The table's first field: the one that becomes a title, else "Name"."""
-    return next((name for name, rule in sync.fields.items() if rule.bitbucket == "pr.title"), "Name")
+def _base(world: World, spec: load.Spec, base: str, name: str) -> None:
+    by_table: dict[str, dict[str, schema.Sync]] = {}
+    for key, sync in spec.file.sync.items():
+        if spec.file.airtable[sync.airtable.base].base == base:
+            by_table.setdefault(sync.airtable.table, {})[key] = sync
+    described = [table.describe(spec, syncs, CANARY) for syncs in by_table.values()]
+    strangers = STRANGERS if STRANGERS not in by_table else f"{STRANGERS} (nobody's)"
+    tables = [*(one.shape for one in described), _strangers(strangers)]
+    made = world.airtable.control("add_base", {"id": base, "name": name, "tables": tables, "roles": _ROLES}, world.at)
+    for one in described:
+        there = made["tables"][one.shape["name"]]
+        for key, rows in one.rows.items():
+            world.records[key] = [there["records"][row] for row in rows]
+            world.tables[key] = there["id"]
 
 
-def _field(name: str, kind: str, **options: Any) -> dict[str, Any]:
-    return {"name": name, "type": kind, **({"options": options} if options else {})}
-
-
-def _select(name: str, choices: Any) -> dict[str, Any]:
-    return _field(name, "singleSelect", choices=[{"name": choice} for choice in dict.fromkeys(choices)])
-
-
-def _of_kind(name: str, kind: str) -> dict[str, Any]:
-    match kind:
-        case "number":
-            return _field(name, kind, precision=2)
-        case "checkbox":
-            return _field(name, kind, color="redBright", icon="check")
-        case "dateTime":
-            return _field(name, kind, dateFormat={"name": "iso"}, timeFormat={"name": "24hour"}, timeZone="utc")
-    return _field(name, kind)
-
-
-def _mapped(name: str, rule: schema.MappedField) -> dict[str, Any]:
-    if rule.map:
-        return _select(name, rule.map.values())
-    if rule.bitbucket is None:
-        outcome = _outcome(rule)
-        if isinstance(outcome, bool):
-            return _of_kind(name, "checkbox")
-        return _of_kind(name, "number" if isinstance(outcome, int | float) else "singleLineText")
-    if rule.bitbucket == "pr.description":
-        return _field(name, "multilineText")
-    return _of_kind(name, _KINDS.get(ATTRIBUTES[rule.bitbucket].kind, "singleLineText"))
-
-
-def _outcome(rule: schema.MappedField) -> Any:
-    """What the rule's expression gives on a full record: it decides the type of the field that shows it."""
-    if rule.value is None:
-        return ""
-    read = [Field(id=FieldId(name), name=name, kind="checkbox") for name in sorted(rule.value.record_fields)]
-    return next((one for one in rehearse.outcomes(rule.value, read, ()) if one is not None), "")
-
-
-def _fields(sync: schema.Sync) -> list[dict[str, Any]]:
-    """Every field that the spec names, the primary first, and one that it does not name."""
-    primary = primary_of(sync)
-    found = {primary: _field(primary, "singleLineText")}
-    for name, rule in sync.fields.items():
-        found.setdefault(name, _mapped(name, rule))
-    if sync.status is not None:
-        found[sync.status.field] = _select(sync.status.field, sync.status.states)
-    if sync.create_in is not None:
-        found.setdefault(sync.create_in.field, _select(sync.create_in.field, sync.create_in.map))
-    if sync.link.url is not None:
-        found.setdefault(sync.link.url, _field(sync.link.url, "url"))
-    kinds = {"run_id": "singleLineText", "state": "singleLineText", "note": "multilineText", "hold": "checkbox"}
-    for column, kind in kinds.items():
-        if named := getattr(sync.record, column):
-            found.setdefault(named, _of_kind(named, kind))
-    for name in sorted(_read(sync)):
-        found.setdefault(name, _of_kind(name, "checkbox"))
-    found.setdefault(PRIVATE, _field(PRIVATE, "multilineText"))
-    return list(found.values())
-
-
-def _read(sync: schema.Sync) -> set[str]:
-    expressions: list[Any] = [rule.value for rule in sync.fields.values() if rule.value is not None]
-    expressions += [action.when for action in sync.actions.values()]
-    expressions += [] if sync.airtable.where is None else [sync.airtable.where]
-    expressions += [] if sync.link.title is None else [sync.link.title]
-    expressions.append(sync.link.branch)
-    if sync.status is not None:
-        expressions += [edge.when for edge in sync.status.transitions if edge.when is not None]
-    return {name for one in expressions for name in one.record_fields}
-
-
-def _table(key: str, sync: schema.Sync) -> dict[str, Any]:
-    primary, rows = primary_of(sync), []
-    choices = [] if sync.create_in is None else list(sync.create_in.map)
-    for index, name in enumerate(_STORY):
-        cells: dict[str, Any] = {primary: name, PRIVATE: f"{CANARY} cell {key} {index}"}
-        if sync.create_in is not None:
-            cells[sync.create_in.field] = choices[index % len(choices)]
-        for field_name, rule in sync.fields.items():
-            if rule.bitbucket == "pr.description":
-                cells[field_name] = f"About {name.lower()}."
-        if sync.status is not None:
-            cells[sync.status.field] = sync.status.states[min(index, 1, len(sync.status.states) - 1)]
-        rows.append({"fields": cells})
-    views = [{"name": sync.airtable.view}] if sync.airtable.view else []
-    return {"name": sync.airtable.table, "fields": _fields(sync), "views": views, "records": rows}
-
-
-def _strangers() -> dict[str, Any]:
+def _strangers(name: str) -> dict[str, Any]:
     return {
-        "name": STRANGERS,
-        "fields": [_field("Name", "singleLineText"), _field("Text", "multilineText")],
+        "name": name,
+        "fields": [{"name": "Name", "type": "singleLineText"}, {"name": "Text", "type": "multilineText"}],
         "records": [{"fields": {"Name": f"Not ours {number}", "Text": f"{CANARY} stranger"}} for number in range(3)],
     }
 
@@ -205,47 +117,92 @@ def slugs_of(spec: load.Spec, bitbucket: schema.Bitbucket) -> list[str]:
     return list(dict.fromkeys(found)) or ["web", "api"]
 
 
-def _workspace(world: World, spec: load.Spec, bitbucket: schema.Bitbucket) -> None:
+def repositories_of(spec: load.Spec, sync: str) -> list[str]:
+    """The same of a sync's connection, each as `workspace/slug`."""
+    bitbucket = spec.file.bitbucket[spec.file.sync[sync].bitbucket]
+    return [f"{bitbucket.workspace}/{slug}" for slug in slugs_of(spec, bitbucket)]
+
+
+def _accounts(world: World, spec: load.Spec) -> None:
+    """Workspaces, people and syncd's own accounts, one for each token."""
+
     def act(verb: str, **arguments: Any) -> Any:
         return world.bitbucket.control(verb, arguments, world.at)
 
-    act("add_workspace", slug=bitbucket.workspace)
-    for person in PEOPLE:
-        act("add_user", nickname=person, display_name=person.title())
-    token = secret_of(*bitbucket.token)
-    if bitbucket.user:
-        act("add_user", nickname="syncd", display_name="Syncd", email=bitbucket.user)
-        act("add_token", kind="api", secret=token, user=bitbucket.user)
-    else:
-        act("add_token", kind="access", secret=token, name="syncd")
+    connections = spec.file.bitbucket.values()
+    spaces = list(dict.fromkeys(one.workspace for one in connections))
+    for workspace in spaces:
+        act("add_workspace", slug=workspace)
+        for person in PEOPLE:
+            act("add_user", nickname=person, display_name=person.title(), workspace=workspace)
+    reach: dict[str, str] = {}
+    for name, one in spec.file.bitbucket.items():
+        token = secret_of(*one.token)
+        known = reach.setdefault(token, one.workspace)
+        if known != one.workspace and one.user is None:
+            raise errors.UsageError(
+                f"bitbucket.{name}: an access token reaches one workspace, and this one is that of {known} already",
+                next_step=f"give [bitbucket.{name}] a place of its own for its token, or an API token with `user`",
+            )
+        machine = world.bitbucket.inner.world  # type: ignore[attr-defined]  # no verb lets an account into a workspace
+        if one.user and token in machine.tokens:
+            machine.find_workspace(one.workspace).members[machine.tokens[token].user.uuid] = "owner"
+        elif one.user:
+            # An owner: only they may keep webhooks (reference/bitbucket.md 9).
+            arguments = {"nickname": "syncd", "display_name": "Syncd", "email": one.user, "role": "owner"}
+            account = act("add_user", **arguments, workspace=one.workspace)
+            act("add_token", kind="api", secret=token, user=account["uuid"])
+        else:
+            act("add_token", kind="access", secret=token, name="syncd", workspace=one.workspace)
+
+
+def _repositories(world: World, spec: load.Spec, bitbucket: schema.Bitbucket) -> None:
+    def act(verb: str, **arguments: Any) -> Any:
+        return world.bitbucket.control(verb, arguments, world.at)
+
     for slug in slugs_of(spec, bitbucket):
-        act("add_repository", name=slug, slug=slug)
-        act("add_environment", repository=slug, name="Production")
-        act("add_environment", repository=slug, name="Staging")
-        world.repositories.append(slug)
+        full = f"{bitbucket.workspace}/{slug}"
+        if full in world.repositories:
+            continue
+        act("add_repository", name=slug, slug=slug, workspace=bitbucket.workspace)
+        act("add_environment", repository=full, name="Production")
+        act("add_environment", repository=full, name="Staging")
+        world.repositories.append(full)
+        for branch in _branches_named(spec):
+            act("push", repository=full, branch=branch, commits=["Begin\n"])
         # What nobody linked: it must stay as it is.
-        act("push", repository=slug, branch=STRANGE_BRANCH, commits=["Tidy up\n"])
-        act("create_pull_request", repository=slug, source=STRANGE_BRANCH, title="Not ours", description=CANARY)
+        act("push", repository=full, branch=STRANGE_BRANCH, commits=["Tidy up\n"])
+        act("create_pull_request", repository=full, source=STRANGE_BRANCH, title="Not ours", description=CANARY)
+
+
+def _branches_named(spec: load.Spec) -> list[str]:
+    """Branches that the spec takes for granted."""
+    found = []
+    for action in (one for sync in spec.file.sync.values() for one in sync.actions.values()):
+        found += [action.create_branch.start] if action.create_branch is not None else []
+        found += [action.create_pull_request.into] if action.create_pull_request is not None else []
+    return [one for one in dict.fromkeys(found) if one and one != "main"]
 
 
 def _work(world: World, spec: load.Spec, key: str, sync: schema.Sync) -> None:
     """One draft, one in review that belongs to two records, one merged; the rest has none yet."""
-    slugs = slugs_of(spec, spec.file.bitbucket[sync.bitbucket])
-    records = world.records[key]
+    places, records = repositories_of(spec, key), world.records[key]
 
     def act(verb: str, **arguments: Any) -> Any:
         return world.bitbucket.control(verb, arguments, world.at)
 
     for index, (position, draft) in enumerate(((2, True), (3, False), (4, False))):
-        record, slug = records[position], slugs[index % len(slugs)]
-        branch = f"feature/{record}-{_STORY[position].lower().replace(' ', '-')}"
-        also = f"See {records[5]}\n" if position == 3 else f"{_STORY[position]}\n"
-        act("push", repository=slug, branch=branch, commits=[also])
-        title = f"{marker(sync, record)} {_STORY[position]}".strip()
-        made = act("create_pull_request", repository=slug, source=branch, title=title, draft=draft)
-        world.pull_requests.append((slug, made["id"]))
-    slug, number = world.pull_requests[-1]
-    act("merge", repository=slug, id=number)
+        if position >= len(records):
+            return
+        record, place = records[position], places[index % len(places)]
+        branch = f"feature/{record}-{table.ROWS[position].lower().replace(' ', '-')}"
+        also = f"See {records[5 % len(records)]}\n" if position == 3 else f"{table.ROWS[position]}\n"
+        act("push", repository=place, branch=branch, commits=[also])
+        title = f"{marker(sync, record)} {table.ROWS[position]}".strip()
+        made = act("create_pull_request", repository=place, source=branch, title=title, draft=draft)
+        world.pull_requests.append((place, made["id"]))
+        if position == 4:
+            act("merge", repository=place, id=made["id"])
 
 
 def marker(sync: schema.Sync, record: str) -> str:
@@ -253,11 +210,16 @@ def marker(sync: schema.Sync, record: str) -> str:
     return "" if sync.link.title is None else sync.link.title.render({"record_id": record})
 
 
-def tokens(spec: load.Spec) -> Mapping[str, str]:
-    """Every token of the spec's connections by service; the last one where there are several."""
-    found = {}
-    for airtable in spec.file.airtable.values():
-        found["airtable"] = secret_of(*airtable.token)
-    for bitbucket in spec.file.bitbucket.values():
-        found["bitbucket"] = secret_of(*bitbucket.token)
-    return found
+def tokens(spec: load.Spec) -> Mapping[str, tuple[str, ...]]:
+    """Every token of the spec's connections, by service."""
+    airtable = (secret_of(*one.token) for one in spec.file.airtable.values())
+    bitbucket = (secret_of(*one.token) for one in spec.file.bitbucket.values())
+    return {"airtable": tuple(dict.fromkeys(airtable)), "bitbucket": tuple(dict.fromkeys(bitbucket))}
+
+
+def token_of(spec: load.Spec, service: str, sync: str) -> str:
+    """The token of a sync's connection to a service."""
+    chosen = spec.file.sync[sync]
+    if service == "airtable":
+        return secret_of(*spec.file.airtable[chosen.airtable.base].token)
+    return secret_of(*spec.file.bitbucket[chosen.bitbucket].token)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from syncd.model.change import Owner
-from syncd.simulate.truth import Truth, Work, norm
+from syncd.simulate.truth import UNJUDGED, Truth, Work, norm, unjudged
 from syncd.spec.expression import ExpressionError
 from syncd.spec.rules import CreateBranchRule, FieldRule
 
@@ -91,6 +91,8 @@ def _url(truth: Truth, record: str, name: str, work: Work) -> list[Difference]:
 
 def _in_scope(truth: Truth, work: Work) -> bool:
     try:
+        if truth.rules.where is not None and unjudged(truth.rules.where):
+            return False
         return truth.rules.where is None or bool(truth.rules.where.evaluate(work.scope))
     except ExpressionError:
         return False
@@ -99,10 +101,12 @@ def _in_scope(truth: Truth, work: Work) -> bool:
 def _field(truth: Truth, record: str, work: Work, rule: FieldRule, moved: Moves) -> list[Difference]:
     name, cell, primary = rule.field.name, work.scope["record"].get(rule.field.name), work.primary
     if rule.value is not None:
-        if not (work.pull_requests or work.branches):
+        if unjudged(rule.value) or not (work.pull_requests or work.branches):
             return []
         return _unless_equal("I01", record, name, rule.value.evaluate(work.scope), cell)
     kind, _, key = (rule.attribute or "").partition(".")
+    if kind == "commit" or rule.attribute in UNJUDGED:
+        return []
     if not (rule.writable and rule.owner in (Owner.AIRTABLE, Owner.BOTH)):
         has = {"pr": primary is not None, "build": work.scope["build"]["state"] is not None}.get(kind, True)
         if not has:
@@ -143,7 +147,7 @@ def _status(truth: Truth, record: str, work: Work, excused: frozenset[str]) -> l
     for edge in status.transitions:
         if edge.owner is Owner.AIRTABLE or edge.when is None or cell not in edge.sources or edge.target == cell:
             continue
-        if edge.when.evaluate(work.scope):
+        if not unjudged(edge.when) and edge.when.evaluate(work.scope):
             what = f"{status.field.name} ({edge.key} holds)"
             return [Difference(invariant="I01", record=record, what=what, expected=edge.target, found=cell)]
     return []
@@ -152,7 +156,11 @@ def _status(truth: Truth, record: str, work: Work, excused: frozenset[str]) -> l
 def _actions(truth: Truth, record: str, work: Work, moved: Moves) -> list[Difference]:
     found: list[Difference] = []
     for rule in truth.rules.actions:
-        if not rule.when.evaluate(work.scope) or (record in moved.had_branch and isinstance(rule, CreateBranchRule)):
+        if (
+            unjudged(rule.when)
+            or not rule.when.evaluate(work.scope)
+            or (record in moved.had_branch and isinstance(rule, CreateBranchRule))
+        ):
             continue
         if isinstance(rule, CreateBranchRule):
             place = truth.rules.create_in
@@ -170,6 +178,8 @@ def _actions(truth: Truth, record: str, work: Work, moved: Moves) -> list[Differ
 
 def _unless_equal(invariant: str, record: str, what: str, expected: Any, found: Any) -> list[Difference]:
     left, right = norm(expected), norm(found)
+    if isinstance(left, tuple) and isinstance(right, str):
+        right = tuple(sorted(right.split(", ")))  # a list in a text field
     if left == right or (isinstance(left, str) and isinstance(right, str) and _cut(left, right)):
         return []
     return [Difference(invariant=invariant, record=record, what=what, expected=expected, found=found)]

@@ -17,8 +17,8 @@ from syncd.spec.attributes import ATTRIBUTES, Kind
 from syncd.spec.expression import Expression, ExpressionError, Template
 
 ROWS = ("Login page", "Password reset", "Rate limits", "Audit log", "Dark mode", "Search", "Export")
-PRIVATE = "Private"
-_SHOWN_IN = "Shown in"
+PRIVATE = "Nobody's field"
+_SHOWN_IN = "The view it is in"
 _KINDS = {Kind.NUMBER: "number", Kind.BOOLEAN: "checkbox", Kind.INSTANT: "dateTime", Kind.TEXTS: "multilineText"}
 _ID = re.compile(r"(?:fld|tbl|viw)[A-Za-z0-9]{14}")
 _LITERAL = r"""(?:"([^"]*)"|'([^']*)')"""
@@ -72,24 +72,22 @@ def describe(spec: load.Spec, syncs: Mapping[str, schema.Sync], canary: str) -> 
         for name, made in _fields(spec, key, sync).items():
             fields.setdefault(name, made)
     views = list(dict.fromkeys(sync.airtable.view for sync in syncs.values() if sync.airtable.view))
-    private = _free(PRIVATE, fields)
-    fields[private] = _field(private, "multilineText")
-    shown_in = _free(_SHOWN_IN, fields)
+    fields[PRIVATE] = _field(PRIVATE, "multilineText")
     if len(views) > 1:
         # Two syncs write one field only for different records.
-        fields[shown_in] = _select(shown_in, views)
+        fields[_SHOWN_IN] = _select(_SHOWN_IN, views)
     rows, mine = [], {key: list[int]() for key in syncs}
     for index, words in enumerate(ROWS):
-        cells: dict[str, Any] = {private: f"{canary} cell {table} {index}"}
+        cells: dict[str, Any] = {PRIVATE: f"{canary} cell {table} {index}"}
         if len(views) > 1:
-            cells[shown_in] = views[index % len(views)]
+            cells[_SHOWN_IN] = views[index % len(views)]
         for key, sync in syncs.items():
             for name, value in _cells(spec, key, sync, index, words).items():
                 cells.setdefault(name, value)
-            if len(views) < 2 or sync.airtable.view in (None, cells[shown_in]):
+            if len(views) < 2 or sync.airtable.view in (None, cells[_SHOWN_IN]):
                 mine[key].append(index)
         rows.append({"fields": cells})
-    filters = [{"field": fields[shown_in]["name"], "values": [view]} if len(views) > 1 else None for view in views]
+    filters = [{"field": _SHOWN_IN, "values": [view]} if len(views) > 1 else None for view in views]
     shape = {
         **_named("Table", table, 1),
         "fields": list(fields.values()),
@@ -113,10 +111,6 @@ def filled_in(spec: load.Spec, key: str) -> Mapping[str, tuple[Any, ...]]:
 def _named(what: str, name: str, number: int) -> dict[str, Any]:
     """A spec may call things by their ids."""
     return {"id": name, "name": f"{what} {number}"} if _ID.fullmatch(name) else {"name": name}
-
-
-def _free(name: str, taken: Mapping[str, Any]) -> str:
-    return name if name not in taken else _free(f"{name} (nobody's)", taken)
 
 
 def _field(name: str, kind: str, **options: Any) -> dict[str, Any]:

@@ -19,9 +19,12 @@ from syncd.sandbox.bitbucket.world import PullRequest, Repository
 from syncd.sandbox.wire import LogEntry
 from syncd.simulate.world import PRIVATE, STRANGE_BRANCH, STRANGERS
 from syncd.spec.attributes import empty_element
+from syncd.spec.expression import Expression
 from syncd.spec.rules import SyncRules
 
 _RECORD = re.compile(r"(?=(rec[A-Za-z0-9]{14}))")
+UNJUDGED = frozenset({"pr.updated_on", "branch.url", "deployment.release", "deployment.url", "deployment.completed_on"})
+"""What no event tells of, or what is shown as the service pleases: fields and conditions on these, and on commits, are not judged."""
 _WORST = ("FAILED", "STOPPED", "INPROGRESS", "SUCCESSFUL")
 
 
@@ -185,7 +188,7 @@ class Truth:
             "now": shown(self.now),
             **{name.value: found for name, found in lists.items()},
             "pr": empty_element(List.PULL_REQUESTS) if primary is None else self.attributes(primary),
-            "branch": next(iter(lists[List.BRANCHES]), empty_element(List.BRANCHES)),
+            "branch": self._branch_meant(work, lists[List.BRANCHES]),
             "build": builds[0] if builds else empty_element(List.BUILDS),
             "commit": empty_element(List.COMMITS),
             "deployment": next(iter(lists[List.DEPLOYMENTS]), empty_element(List.DEPLOYMENTS)),
@@ -228,21 +231,42 @@ class Truth:
             "reason": pr.reason or None,
         }
 
+    def _branch_meant(self, work: Work, branches: list[dict[str, Any]]) -> dict[str, Any]:
+        """The primary's source, else the newest."""
+        primary = work.primary
+        if primary is not None and primary.source_repository is not None:
+            home = primary.source_repository
+            same = (one for one in branches if (one["repository"], one["name"]) == (home.slug, primary.source_branch))
+            if (found := next(same, None)) is not None:
+                return found
+        newest = max(branches, key=lambda one: str(one["target_on"]), default=None)
+        return empty_element(List.BRANCHES) if newest is None else newest
+
     def _branch(self, repository: Repository, name: str) -> dict[str, Any]:
         branch, main = repository.branches.get(name), repository.branches.get(repository.main)
         lacks = [] if branch is None or main is None else refs.ahead(repository, branch.target, main.target)
+        head = None if branch is None else repository.commits.get(branch.target)
         return {
             **empty_element(List.BRANCHES),
             "name": name,
             "repository": repository.slug,
-            "target_commit": "" if branch is None else branch.target[:12],
+            "target_commit": "" if branch is None else branch.target,
+            "target_on": None if head is None else shown(head.date),
+            "author": None if head is None or head.user is None else head.user.uuid,
             "ahead": bool(lacks),
         }
 
     def _builds(self, pr: PullRequest) -> list[dict[str, Any]]:
         found = pr.repository.statuses.get(pr.source_hash, {})
         return [
-            {**empty_element(List.BUILDS), "key": one.key, "name": one.name, "state": one.state, "commit": one.hash}
+            {
+                "key": one.key,
+                "name": one.name,
+                "state": one.state,
+                "url": one.url or None,
+                "commit": one.hash,
+                "updated_on": shown(one.updated_on),
+            }
             for one in found.values()
         ]
 
@@ -259,13 +283,14 @@ class Truth:
                             "environment": one.environment.name,
                             "environment_type": one.environment.type,
                             "state": state,
+                            "commit": one.hash,
                         }
                     )
         return found
 
 
 def strangers(airtable: Any, bitbucket: Any) -> dict[str, Any]:
-    """What no rule names, as it is: a whole table, the field "Private" of every other one, and the pull requests of nobody."""
+    """What no rule names, as it is: a whole table, a field of every other one, and the pull requests of nobody."""
     found: dict[str, Any] = {}
     for base in airtable.bases.values():
         for table in base.tables.values():
@@ -290,6 +315,11 @@ def strangers(airtable: Any, bitbucket: Any) -> dict[str, Any]:
                     verdicts = sorted((one.user.uuid, one.state) for one in pr.participants.values() if one.state)
                     found[f"pull request #{pr.id} of {repository.uuid}"] = (*kept, verdicts)
     return found
+
+
+def unjudged(made: Expression) -> bool:
+    """Whether an expression reads what is not computed here."""
+    return List.COMMITS in made.lists or bool(UNJUDGED & made.names)
 
 
 def norm(raw: Any) -> Any:

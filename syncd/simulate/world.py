@@ -87,8 +87,7 @@ def _base(world: World, spec: load.Spec, base: str, name: str) -> None:
         if spec.file.airtable[sync.airtable.base].base == base:
             by_table.setdefault(sync.airtable.table, {})[key] = sync
     described = [table.describe(spec, syncs, CANARY) for syncs in by_table.values()]
-    strangers = STRANGERS if STRANGERS not in by_table else f"{STRANGERS} (nobody's)"
-    tables = [*(one.shape for one in described), _strangers(strangers)]
+    tables = [*(one.shape for one in described), _strangers()]
     made = world.airtable.control("add_base", {"id": base, "name": name, "tables": tables, "roles": _ROLES}, world.at)
     for one in described:
         there = made["tables"][one.shape["name"]]
@@ -97,9 +96,9 @@ def _base(world: World, spec: load.Spec, base: str, name: str) -> None:
             world.tables[key] = there["id"]
 
 
-def _strangers(name: str) -> dict[str, Any]:
+def _strangers() -> dict[str, Any]:
     return {
-        "name": name,
+        "name": STRANGERS,
         "fields": [{"name": "Name", "type": "singleLineText"}, {"name": "Text", "type": "multilineText"}],
         "records": [{"fields": {"Name": f"Not ours {number}", "Text": f"{CANARY} stranger"}} for number in range(3)],
     }

@@ -1,12 +1,13 @@
 """A failure as people read it: what was promised, what happened when, and how to see it again."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 
-from syncd.simulate.case import Case, Violation
+from syncd.simulate import words
+from syncd.simulate.case import Case, Effect, Violation
 from syncd.simulate.fault import FaultId
-from syncd.simulate.scenario import Scenario
+from syncd.simulate.scenario import Net, Op, Scenario, Trouble
 
 PROMISES: Mapping[str, str] = {
     "I01": "both sides agree once everything works again",
@@ -39,95 +40,177 @@ PROMISES: Mapping[str, str] = {
     "I35": "the status tells the truth",
     "I37": "a shared pull request is written for one record",
 }
-_USUAL = frozenset({"Sync run"})
+NETS: Mapping[Net, str] = {
+    Net.ALL: "deliveries arrive, and a full compare every ten minutes repairs what they missed",
+    Net.HOOKS: "deliveries alone tell syncd of changes; no full compare runs",
+    Net.POLLING: "syncd asks every two minutes; no delivery arrives, and no full compare runs",
+    Net.SWEEP: "no delivery ever arrives; a full compare every five minutes sees what changed",
+}
+# Which verbs of the sandbox an act is made of, where it is another one.
+_MADE_OF: Mapping[str, tuple[str, ...]] = {
+    "edit_many": ("edit",),
+    "delete_many": ("delete",),
+    "branch": ("push",),
+    "open_pull_request": ("create_pull_request",),
+    "strange_pull_request": ("create_pull_request",),
+    "approve": ("approve", "unapprove"),
+    "build": ("set_status",),
+}
+_SERVICES = {"airtable": "Airtable", "bitbucket": "Bitbucket", None: "both services"}
+_SAME_MAX = 5
+# Elsewhere than on a terminal lines are as long as they are.
+WIDTH = 100
 
 
-def story(case: Case, violations: Sequence[Violation], rows_max: int = 40) -> str:
-    """The timeline of a scenario: acts, troubles, deaths and what syncd wrote, in order, then what was broken."""
-    begun = case.marks["begun"]
-    lines: list[tuple[datetime, str]] = [(begun, f"syncd runs, both sides agree; net: {case.scenario.net.value}")]
-    for at, verb, arguments, done in case.evidence.told:
-        lines.append((at, f"{_act(verb, arguments)}{'' if done else ' (refused: no act)'}"))
-    for trouble in case.scenario.troubles:
-        lines.append(
-            (_later(begun, trouble.at_s), f"trouble: {_name(trouble.fault)} ({trouble.service or 'both services'})")
-        )
-    for trouble_of_disk in case.scenario.store:
-        lines.append(
-            (begun, f"trouble: {_name(trouble_of_disk.fault)}, at statement {trouble_of_disk.after + 1} of its kind")
-        )
+def story(case: Case, violations: Sequence[Violation], rows_max: int = 60, width: int = WIDTH) -> str:
+    """The timeline of a scenario: acts, troubles, deaths and what syncd wrote, in order, and where a promise broke."""
+    begun, named = case.marks["begun"], words.Words(case)
+    lines: list[tuple[datetime, str]] = [(begun, _beginning(case.scenario))]
+    lines += _acts(case, named)
+    lines += _troubles(case)
     lines += [
-        (at, f"the process dies ({where}) and starts again") for at, where in case.evidence.deaths if where != "restart"
+        (at, f"syncd is killed, {_where(where)}, and starts again")
+        for at, where in case.evidence.deaths
+        if where != "restart"
     ]
-    lines += [(case.marks["healed"], "everything works again"), (case.marks["settled"], "syncd has come to rest")]
-    lines += _written(case)
-    lines += [(one.at, f"✗ {one.text}") for one in violations if one.at is not None]
-    shown = [f"  {_clock(begun, at)}  {text}" for at, text in sorted(lines, key=lambda line: line[0])]
+    lines += _store(case)
+    lines += [(case.marks["healed"], "from here on everything works, and nobody does anything")]
+    lines += [(case.marks["settled"], "syncd has nothing left to do")]
+    if case.marks["end"] > case.marks["settled"]:
+        further = (
+            "syncd is asked for a full compare" if case.scenario.seed % 2 else "syncd is stopped and started again"
+        )
+        lines += [(case.marks["settled"], f"to see whether it is at rest, {further}")]
+    lines += words.written(case, named)
+    placed = [one for one in violations if one.at is not None]
+    lines += [(one.at, f"✗ {named.text(one.text)}") for one in placed[:_SAME_MAX] if one.at is not None]
+    if len(placed) > _SAME_MAX and (last := placed[_SAME_MAX].at) is not None:
+        lines.append((last, f"✗ and {len(placed) - _SAME_MAX} more"))
+    shown = [_row(begun, at, text, width) for at, text in sorted(lines, key=lambda line: line[0])]
     if len(shown) > rows_max:
         half = rows_max // 2
-        shown = [*shown[:half], f"  … {len(shown) - rows_max} more …", *shown[-half:]]
+        shown = [*shown[:half], f"          … {len(shown) - 2 * half} more …", *shown[-half:]]
     return "\n".join(shown)
 
 
-def verdict(violations: Iterable[Violation]) -> str:
-    """The broken promises, each once."""
+def verdict(violations: Iterable[Violation], case: Case | None = None) -> str:
+    """
+    The broken promises, each once, with its first case.
+
+    Args:
+        case: for the names of what is spoken of; without it ids are shown.
+    """
     found = list(violations)
-    names = sorted({one.invariant for one in found})
+    named = None if case is None else words.Words(case)
     lines = []
-    for name in names:
-        first = next(one for one in found if one.invariant == name)
-        lines.append(f"{name} ({PROMISES.get(name, 'a promise')}): {first.text}")
+    for name in sorted({one.invariant for one in found}):
+        same = [one for one in found if one.invariant == name]
+        more = f" (and {len(same) - 1} more)" if len(same) > 1 else ""
+        text = same[0].text if named is None else named.text(same[0].text)
+        lines.append(f"{name} ({PROMISES.get(name, 'a promise')}): {text}{more}")
     return "\n".join(lines)
 
 
 def summary(scenario: Scenario) -> str:
     """One line about a scenario."""
-    return f"{scenario.events} event(s), net {scenario.net.value}, {scenario.minutes} minutes, seed {scenario.seed}"
+    events = f"{scenario.events} event{'' if scenario.events == 1 else 's'}"
+    changed = f", spec changed: {scenario.variant}" if scenario.variant else ""
+    return f"{events} in {scenario.minutes} minutes{changed}; found with seed {scenario.seed}"
 
 
-def _later(begun: datetime, seconds: float) -> datetime:
-    from datetime import timedelta
+def _beginning(scenario: Scenario) -> str:
+    how = NETS[scenario.net]
+    if scenario.fresh:
+        return f"syncd starts for the first time; nobody has accepted its plan yet. {how[0].upper()}{how[1:]}"
+    return f"syncd runs, and both sides agree. {how[0].upper()}{how[1:]}"
 
-    return begun + timedelta(seconds=seconds)
 
-
-def _clock(begun: datetime, at: datetime) -> str:
+def _row(begun: datetime, at: datetime, text: str, width: int) -> str:
     seconds = max(0, int((at - begun).total_seconds()))
-    return f"{seconds // 60:>3}:{seconds % 60:02d}"
-
-
-def _name(fault: str) -> str:
-    return f"{fault}, {FaultId[fault].value}" if fault in FaultId.__members__ else fault
-
-
-def _act(verb: str, arguments: Mapping[str, Any]) -> str:
-    told = dict(arguments)
-    who = f"{told.pop('user')}: " if "user" in told else ""
-    words = ", ".join(
-        f"{name} {value!r}" if not isinstance(value, Mapping) else _cells(value) for name, value in told.items()
+    clock = f"{seconds // 60:>5}:{seconds % 60:02d}  "
+    plain = " ".join(text.split())
+    return textwrap.fill(
+        plain,
+        width=max(width, 40),
+        initial_indent=clock,
+        subsequent_indent=" " * (len(clock) + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
     )
-    return f"{who}{verb.replace('_', ' ')} {words}".rstrip()
 
 
-def _cells(cells: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} := {_short(value)}" for name, value in cells.items())
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def _written(case: Case) -> list[tuple[datetime, str]]:
-    found = []
-    names: dict[str, str] = {known.id: known.name for sync in case.syncs() for known in sync.table_fields.values()}
+def _acts(case: Case, named: words.Words) -> list[tuple[datetime, str]]:
+    """What people did; what the world refused was no act."""
+    by_entry: dict[tuple[str, int], list[Effect]] = {}
     for effect in case.effects:
-        name = names.get(effect.change.attribute, effect.change.attribute)
-        if effect.own and effect.change.kind in ("record", "pull_request", "branch") and name not in _USUAL:
-            if effect.entry.method == "POST" and name not in ("title", "target"):
-                continue
-            text = (
-                f"syncd: {effect.change.object} {name} {_short(effect.change.before)} → {_short(effect.change.after)}"
-            )
-            found.append((effect.entry.at, text))
+        if not effect.own and effect.entry.method == "CONTROL":
+            by_entry.setdefault((effect.service, effect.entry.sequence), []).append(effect)
+    waiting = list(by_entry.values())
+    slugs = {str(number): name for number, name in enumerate(dict.fromkeys(map(named.repository, case.repositories)))}
+    found = []
+    for at, verb, given, done in case.evidence.told:
+        if not done:
+            continue
+        paths = _MADE_OF.get(verb, (verb,))
+        mine = next((one for one in waiting if one[0].entry.at == at and one[0].entry.path in paths), [])
+        if mine:
+            waiting.remove(mine)
+        text = words.act(named, verb, given, mine, slugs)
+        op = next((one for one in case.scenario.ops if (one.verb, one.arguments) == (verb, given)), None)
+        found.append((at, f"{text}{_meanwhile(op)}"))
     return found
+
+
+def _meanwhile(op: Op | None) -> str:
+    if op is None or op.during is None:
+        return ""
+    writes = op.during.method in ("PATCH", "PUT") or (op.during.method == "POST" and "list" not in op.during.route)
+    kind = "write to" if writes else "question to"
+    return f", while a {kind} {_SERVICES[op.during.service]} is on its way"
+
+
+def _troubles(case: Case) -> list[tuple[datetime, str]]:
+    begun, found = case.marks["begun"], []
+    for trouble in case.scenario.troubles:
+        if not case.evidence.hits[trouble.fault]:
+            continue
+        name = (
+            f"{FaultId[trouble.fault].value} ({trouble.fault})"
+            if trouble.fault in FaultId.__members__
+            else trouble.fault
+        )
+        found.append((begun + timedelta(seconds=trouble.at_s), f"trouble begins: {name}{_which(trouble)}"))
+        if trouble.until_s is not None and begun + timedelta(seconds=trouble.until_s) < case.marks["healed"]:
+            found.append((begun + timedelta(seconds=trouble.until_s), f"trouble ends: {name}"))
+    return found
+
+
+def _which(trouble: Trouble) -> str:
+    """Which requests or deliveries, and how many of them."""
+    what = "delivery" if trouble.kind.endswith(("_delivery", "_deliveries")) else "request"
+    kind = {"PATCH": "write", "PUT": "write", "POST": "POST request", "GET": "read"}.get(trouble.method or "", what)
+    many = "every" if trouble.count is None else f"{trouble.count} time{'s' if trouble.count > 1 else ''}, for a"
+    later = f" after the first {trouble.after}" if trouble.after else ""
+    route = f" at …{trouble.route.rstrip('$')}" if trouble.route else ""
+    return f"; {many} {kind} {'from' if what == 'delivery' else 'to'} {_SERVICES.get(trouble.service, 'a service')}{route}{later}"
+
+
+def _store(case: Case) -> list[tuple[datetime, str]]:
+    names = sorted({one.fault for one in case.scenario.store})
+    name = " or ".join(f"{FaultId[one].value} ({one})" for one in names if one in FaultId.__members__)
+    return [
+        (
+            at,
+            f"the state cannot be written or read: {name or error}; {'syncd ends and starts again' if ended else 'it tries again'}",
+        )
+        for at, error, ended in case.evidence.store_failures
+    ]
+
+
+def _where(where: str) -> str:
+    """Where a process died: "before bitbucket: PUT"."""
+    when, _, rest = where.partition(" ")
+    port, _, what = rest.partition(": ")
+    if port == "store":
+        return f"just {when} it stores something ({what})"
+    return f"just {when} a request to {_SERVICES.get(port, port)} ({what})"

@@ -104,10 +104,22 @@ def one(home: setting.Setting, scenario: Scenario, tally: Tally, cut: stage.Cut 
     return played
 
 
-def smallest(home: setting.Setting, scenario: Scenario, invariant: str, runs_max: int = shrink.RUNS_MAX) -> Scenario:
-    """The smallest scenario that breaks the same promise."""
+def smallest(
+    home: setting.Setting,
+    scenario: Scenario,
+    invariant: str,
+    runs_max: int = shrink.RUNS_MAX,
+    each: Callable[[], object] = lambda: None,
+) -> Scenario:
+    """
+    The smallest scenario that breaks the same promise.
+
+    Args:
+        each: told of every scenario that is tried.
+    """
 
     def breaks(candidate: Scenario) -> frozenset[str]:
+        each()
         return frozenset(found.invariant for found in play.play(home, candidate).violations)
 
     return shrink.shrink(scenario, invariant, breaks, runs_max)

@@ -2,23 +2,23 @@
 What every scenario of a campaign shares: the spec under test in its variants, and synced worlds to start from, made once each.
 """
 
-import shutil
-from collections.abc import Mapping, Sequence
+import hashlib
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from syncd import errors
 from syncd.sandbox import choices
 from syncd.sandbox.airtable.machine import AirtableMachine
 from syncd.sandbox.bitbucket.machine import BitbucketMachine
-from syncd.sandbox.fault import FaultyMachine
+from syncd.sandbox.fault import Fault, FaultKind, FaultyMachine
 from syncd.simulate import table
 from syncd.simulate import world as worlds
 from syncd.simulate.scenario import Net, Scenario
 from syncd.simulate.world import World
-from syncd.spec import load, resolve, schema
+from syncd.spec import lint, load, resolve, schema
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 PUBLIC_URL = "https://sync.example.com"
@@ -33,34 +33,40 @@ _NETS: Mapping[Net, tuple[bool, timedelta, timedelta]] = {
 CHOICES_DRAWN = 4
 """How many worlds of drawn service behaviour there are: each is built and synced once per process."""
 
-# Changes of the sample spec's text; one that does not fit the spec under test is left out.
-VARIANTS: Mapping[str, Sequence[tuple[str, str]]] = {
-    "both": (
-        ('"pr.title",          owner = "airtable"', '"pr.title",          owner = "both"'),
-        (
-            '"Name"        = { bitbucket = "pr.title", owner = "airtable" }',
-            '"Name"        = { bitbucket = "pr.title", owner = "both" }',
-        ),
-        (
-            '"Details"     = { bitbucket = "pr.description", owner = "airtable", foreign_edit = "alert" }',
-            '"Details"     = { bitbucket = "pr.description", owner = "both", conflict = "newest" }',
-        ),
-    ),
-    "revert": ((', foreign_edit = "alert" }', " }"),),
-    "each": (
-        (
-            '"Details"     = { bitbucket = "pr.description", owner = "airtable", foreign_edit = "alert" }',
-            '"Details"     = { bitbucket = "pr.description", owner = "airtable", each = "open" }',
-        ),
-    ),
-    "bitbucket": (
-        (
-            '"Details"     = { bitbucket = "pr.description", owner = "airtable", foreign_edit = "alert" }',
-            '"Details"     = { bitbucket = "pr.description", owner = "bitbucket" }',
-        ),
-    ),
-    "no-columns": (('run_id = "Sync run"', "# run_id"), ('note   = "Sync note"', "# note")),
-    "tight": (("floor   = 10", "floor   = 2"),),
+
+def _fields(sync: schema.Sync, change: Callable[[schema.MappedField], Mapping[str, Any]]) -> Mapping[str, Any]:
+    changed = {name: rule.model_copy(update=dict(change(rule))) for name, rule in sync.fields.items()}
+    return {"fields": changed}
+
+
+def _for_both(rule: schema.MappedField) -> Mapping[str, Any]:
+    if rule.bitbucket not in ("pr.title", "pr.description") or rule.owner != "airtable":
+        return {}
+    # One of each kind: a title is asked about, of two descriptions the newest stands.
+    conflict = "newest" if rule.bitbucket == "pr.description" else None
+    return {"owner": "both", "conflict": conflict, "foreign_edit": None, "adopt": False, "each": None}
+
+
+def _for_each(rule: schema.MappedField) -> Mapping[str, Any]:
+    mine = rule.bitbucket == "pr.description" and rule.owner == "airtable"
+    return {"each": "open", "foreign_edit": None} if mine else {}
+
+
+def _for_bitbucket(rule: schema.MappedField) -> Mapping[str, Any]:
+    mine = rule.bitbucket == "pr.description" and rule.owner != "bitbucket"
+    usual = {"conflict": None, "tolerance": None, "foreign_edit": None, "each": None, "adopt": False}
+    return {"owner": "bitbucket", **usual} if mine else {}
+
+
+# Changes of a spec that bring rules into play which it has not. One that changes nothing of the spec under test, or that `check`
+# would not let pass, is left out.
+VARIANTS: Mapping[str, Callable[[schema.Sync], Mapping[str, Any]]] = {
+    "both": lambda sync: _fields(sync, _for_both),
+    "revert": lambda sync: _fields(sync, lambda _: {"foreign_edit": None}),
+    "each": lambda sync: _fields(sync, _for_each),
+    "bitbucket": lambda sync: _fields(sync, _for_bitbucket),
+    "no-columns": lambda sync: {"record": sync.record.model_copy(update={"run_id": None, "note": None})},
+    "tight": lambda sync: {"guard": sync.guard.model_copy(update={"floor": min(sync.guard.floor, 2)})},
 }
 
 
@@ -77,27 +83,16 @@ class Start:
 class Setting:
     """
     Args:
-        config: the spec under test, file or directory.
-        folder: for changed copies of it.
+        config: the spec under test, file or directory. Raises SpecError when it is invalid.
     """
 
-    def __init__(self, config: Path, folder: Path, environment: str = "") -> None:
-        self.config = config
-        self._folder = folder
-        self._environment = environment
+    def __init__(self, config: Path, environment: str = "") -> None:
+        self._loaded = load.load(config, environment)
         self._specs: dict[tuple[str, Net, bool], load.Spec] = {}
         self._starts: dict[tuple[str, Net, bool, int, bool], Start] = {}
         self._filled_in: dict[tuple[int, str], Mapping[str, tuple[Any, ...]]] = {}
         self._resolved: dict[int, list[tuple[tuple[Any, ...], resolve.Resolved]]] = {}
-        self.variants: list[str] = [""]
-        plain = self.spec("", Net.ALL)
-        for name in VARIANTS:
-            try:
-                changed = self.spec(name, Net.ALL)
-            except errors.SpecError:
-                continue
-            if changed.hash != plain.hash:
-                self.variants.append(name)
+        self.variants: list[str] = ["", *(name for name in VARIANTS if _changed(self._loaded, name) is not None)]
 
     def resolve(self, spec: load.Spec, *found: Any) -> resolve.Resolved:
         """As `spec.resolve.resolve`, which is pure, and asked the same at every start of every scenario."""
@@ -118,7 +113,7 @@ class Setting:
 
     def spec(self, variant: str, net: Net, narrow: bool = False) -> load.Spec:
         """
-        The spec of a variant, with the daemon's table as the net wants it. Raises SpecError.
+        The spec of a variant, with the daemon's table as the net wants it. Raises KeyError when it has no such variant.
 
         Args:
             narrow: of each workspace's repositories only the first.
@@ -126,7 +121,9 @@ class Setting:
         known = self._specs.get((variant, net, narrow))
         if known is not None:
             return known
-        made = load.load(self._changed(variant), self._environment)
+        made = _changed(self._loaded, variant) if variant else self._loaded
+        if made is None:
+            raise KeyError(variant)
         if narrow:
             made = replace(made, file=_narrowed(made.file))
         hooks, poll, compare = _NETS[net]
@@ -139,19 +136,32 @@ class Setting:
         self._specs[variant, net, narrow] = made
         return made
 
-    def _changed(self, variant: str) -> Path:
-        if not variant:
-            return self.config
-        source = self.config if self.config.is_dir() else self.config.parent
-        target = self._folder / variant
-        if not target.exists():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns(".*"))
-            for file in sorted(target.glob("*.toml")):
-                text = file.read_text(encoding="utf-8")
-                for old, new in VARIANTS[variant]:
-                    text = text.replace(old, new)
-                file.write_text(text, encoding="utf-8")
-        return target if self.config.is_dir() else target / self.config.name
+    def require(self, scenario: Scenario) -> None:
+        """Raises ValueError when a scenario that came from a file cannot be played with this spec."""
+        from syncd.simulate import people, stage
+
+        if scenario.variant not in self.variants:
+            known = ", ".join(repr(name) for name in self.variants)
+            raise ValueError(f"variant {scenario.variant!r} is none of this spec's: {known}")
+        numbers: list[Any] = [scenario.minutes, scenario.latency_ms, scenario.seed, scenario.choices]
+        numbers += [op.at_s for op in scenario.ops] + [one.at_s for one in scenario.troubles]
+        if not all(isinstance(one, int | float) and abs(one) < 1e12 for one in numbers):
+            raise ValueError("times and numbers must be numbers")
+        if scenario.minutes < 1 or scenario.latency_ms < 0:
+            raise ValueError("minutes must be at least 1, latency_ms at least 0")
+        for op in scenario.ops:
+            if op.verb not in people.VERBS:
+                raise ValueError(f"nobody can {op.verb!r}; acts: {', '.join(sorted(people.VERBS))}")
+            if not isinstance(op.arguments, Mapping):
+                raise ValueError(f"the arguments of {op.verb!r} must be an object")
+        for trouble in scenario.troubles:
+            if trouble.kind in stage.NETWORK:
+                continue
+            try:
+                re.compile(trouble.route)
+                Fault(kind=FaultKind(trouble.kind), service=trouble.service, **trouble.more)
+            except (TypeError, re.error) as error:
+                raise ValueError(f"the trouble {trouble.fault!r}: {error}") from error
 
     def world(self, spec: load.Spec, drawn: int) -> World:
         """A world that fits the spec, before syncd ever saw it."""
@@ -202,6 +212,18 @@ class Setting:
             witness=adopting.witness.text,
             at=adopting.clock.moment,
         )
+
+
+def _changed(spec: load.Spec, variant: str) -> load.Spec | None:
+    """The spec in a variant; None when that is no other spec, or an invalid one."""
+    change = VARIANTS[variant]
+    syncs = {name: sync.model_copy(update=dict(change(sync))) for name, sync in spec.file.sync.items()}
+    file = spec.file.model_copy(update={"sync": syncs})
+    known = {(problem.key, problem.expected) for problem in spec.warnings}
+    problems = lint.check(file, spec.document, spec.templates)
+    if file == spec.file or any(not one.warning and (one.key, one.expected) not in known for one in problems):
+        return None
+    return replace(spec, file=file, hash=hashlib.sha256(f"{spec.hash} {variant}".encode()).hexdigest())
 
 
 def _narrowed(file: schema.File) -> schema.File:

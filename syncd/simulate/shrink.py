@@ -95,6 +95,10 @@ def _fewer(events: list[tuple[str, Any]], still: Callable[[Sequence[tuple[str, A
 
 def _plainer(best: Scenario) -> list[Callable[[Scenario], Scenario]]:
     steps: list[Callable[[Scenario], Scenario]] = []
+    last_s = max([op.at_s for op in best.ops] + [one.at_s for one in best.troubles], default=0.0)
+    for minutes in sorted({int(last_s // 60) + 1, int(last_s // 60) + 2}):
+        if minutes < best.minutes:
+            steps.append(lambda one, minutes=minutes: replace(one, minutes=min(one.minutes, minutes)))  # type: ignore[misc]
     if best.choices:
         steps.append(lambda one: replace(one, choices=0))
     if best.variant:

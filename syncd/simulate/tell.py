@@ -83,9 +83,10 @@ def story(case: Case, violations: Sequence[Violation], rows_max: int = 60, width
         lines += [(case.marks["settled"], f"to see whether it is at rest, {further}")]
     lines += words.written(case, named)
     placed = [one for one in violations if one.at is not None]
-    lines += [(one.at, f"✗ {named.text(one.text)}") for one in placed[:_SAME_MAX] if one.at is not None]
-    if len(placed) > _SAME_MAX and (last := placed[_SAME_MAX].at) is not None:
-        lines.append((last, f"✗ and {len(placed) - _SAME_MAX} more"))
+    first = list({one.text: one for one in reversed(placed)}.values())[::-1]
+    lines += [(one.at, f"✗ {named.text(one.text)}") for one in first[:_SAME_MAX] if one.at is not None]
+    if len(placed) > len(first[:_SAME_MAX]) and (last := placed[-1].at) is not None:
+        lines.append((last, f"✗ and {len(placed) - len(first[:_SAME_MAX])} more like these"))
     shown = [_row(begun, at, text, width) for at, text in sorted(lines, key=lambda line: line[0])]
     if len(shown) > rows_max:
         half = rows_max // 2

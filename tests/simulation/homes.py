@@ -1,8 +1,6 @@
 """The sample spec as every simulation test uses it: worlds are synced once per process."""
 
 from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 
 from syncd import log
 from syncd.simulate import setting
@@ -14,7 +12,7 @@ from tests import shared
 def home() -> setting.Setting:
     """The setting of `config/`."""
     log.silence()
-    return setting.Setting(shared.ROOT / "config", Path(mkdtemp(prefix="syncd-simulation-")))
+    return setting.Setting(shared.ROOT / "config")
 
 
 def told(played: Played) -> list[str]:

@@ -36,3 +36,14 @@ def test_no_more_runs_than_allowed() -> None:
 
     shrink.shrink(Scenario(ops=tuple(Op(at_s=i, verb="x") for i in range(50))), "I01", breaks, runs_max=5)
     assert len(runs) <= 5
+
+
+def test_it_ends_soon_after_the_last_event() -> None:
+    big = Scenario(minutes=10, ops=(Op(at_s=70.0, verb="edit"), Op(at_s=500.0, verb="push")))
+
+    def breaks(tried: Scenario) -> frozenset[str]:
+        return frozenset({"I01"} if any(op.verb == "edit" for op in tried.ops) and tried.minutes >= 2 else ())
+
+    small = shrink.shrink(big, "I01", breaks)
+    assert [op.verb for op in small.ops] == ["edit"]
+    assert small.minutes == 2

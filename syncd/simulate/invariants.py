@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from syncd.model.change import Kind, Owner, Side
 from syncd.sandbox.wire import Change, LogEntry
@@ -123,13 +123,19 @@ def quiescence(case: Case) -> Iterator[Violation]:
     counted: Counter[tuple[str, str]] = Counter()
     columns = {field for sync in case.syncs() for field in own_columns(sync)}
     for effect in (*_cells(case), *_attributes(case)):
-        if effect.entry.at > case.marks["healed"] and effect.change.attribute not in columns:
+        late = effect.entry.at > case.marks["healed"] and effect.change.attribute not in columns
+        if late and not _meant_before(case, effect, case.marks["healed"]):
             counted[effect.place] += 1
     status = {sync.status.field.id for sync in case.syncs() if sync.status is not None}
     for place, times in sorted(counted.items()):
         often = 2 if place[1] in status else 1
         if times > often and not _others_after_heal(case, place):
             yield _broken("I02", f"{place[0]} {place[1]} was written {times} times after everything had healed")
+
+
+def _meant_before(case: Case, effect: Effect, at: datetime) -> bool:
+    """Whether it was planned and tried already, of what was read then: what people did after that read comes on top."""
+    return any(row.at < at and plain(row.after) == norm(effect.change.after) for row in case.rows_of(effect.place))
 
 
 # SPEC has a refusal stand until something changes; what only the service knows of is tried rarely (OPERATIONS.md).
@@ -748,16 +754,21 @@ def health(case: Case) -> Iterator[Violation]:
         for at, status in case.evidence.statuses[:count]:
             if begin + timedelta(seconds=60) < at and status["state"] not in ("paused", "halted"):
                 yield _broken("I35", f"{scope} is paused, and the state is {status['state']}", at)
+    for first, at, service, status in case.evidence.away:
+        if status["state"] == "ok":
+            yield _broken(
+                "I35", f"every request to {service} has failed since {first:%H:%M:%S}, and the state is ok", at
+            )
     begun: dict[str, datetime] = {}
     for at, what, over in case.evidence.outages:
         if not over:
             begun.setdefault(what, at)
             continue
-        since = _met(case, what.partition(" ")[0], begun.pop(what, None), at)
-        if since is None or at - since < timedelta(seconds=150) or case.scenario.net in (Net.HOOKS, Net.SWEEP):
+        since = _met(case, what, begun.pop(what, None), at)
+        if since is None or at - since < timedelta(seconds=60):
             continue
         seen = [status for moment, status in case.evidence.statuses if moment == at]
-        if seen and seen[-1]["state"] == "ok" and "role" not in what and "repository" not in what:
+        if seen and seen[-1]["state"] == "ok":
             yield _broken("I35", f"{what}: out of reach since {since:%H:%M:%S}, and the state is ok", at)
     skewed = any(verb == "jump" for _, verb, _, _ in case.evidence.told)
     if case.status["state"] == "ok" or skewed or any(sync["refused"] for sync in case.status["syncs"].values()):
@@ -773,13 +784,20 @@ def health(case: Case) -> Iterator[Violation]:
         )
 
 
-def _met(case: Case, service: str, since: datetime | None, until: datetime) -> datetime | None:
-    """When the first request met an outage: a service that is asked nothing is not known to be away."""
-    if since is None or service not in case.logs:
-        return since
-    # A credential that is refused names nobody: whoever asks in this world is syncd.
-    asked = [one for one in case.logs[service][case.begun[service] :] if one.method != "CONTROL"]
-    return next((one.at for one in asked if since <= one.at < until and one.status in (401, 403)), None)
+def _met(case: Case, what: str, since: datetime | None, until: datetime) -> datetime | None:
+    """When the first request met an outage: what is asked nothing is not known to be away."""
+    if since is None:
+        return None
+    service, _, name = what.partition(" ")
+    if service == "repository":
+        names = {
+            known for place, id in case.repositories.items() for known in (place, id) if place.endswith(f"/{name}")
+        }
+        asked = [one for one in case.requests("bitbucket") if any(known in unquote(one.path) for known in names)]
+    else:
+        # A credential that is refused names nobody: whoever asks in this world is syncd.
+        asked = [one for one in case.logs[service][case.begun[service] :] if one.method != "CONTROL"]
+    return next((one.at for one in asked if since <= one.at < until and one.status in (401, 403, 404)), None)
 
 
 def one_lead(case: Case) -> Iterator[Violation]:

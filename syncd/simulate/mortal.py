@@ -249,7 +249,7 @@ class MortalLine:
 
     Args:
         under_way: told (service, method, path) when a request has left and before it arrives; may raise what a network raises.
-        answered: told (service, method, path, body, status) when it was answered.
+        answered: told (service, method, path, body, answer) when it was answered.
     """
 
     def __init__(
@@ -259,7 +259,7 @@ class MortalLine:
         fate: Fate,
         latency: timedelta,
         under_way: Callable[[str, str, str], object],
-        answered: Callable[[str, str, str, bytes, int], object],
+        answered: Callable[[str, str, str, bytes, Response], object],
     ) -> None:
         self.log: list[LogEntry] = machine.log
         self._machine = machine
@@ -278,7 +278,7 @@ class MortalLine:
         self._under_way(service, method, path)
         self._clock.moment += self._latency
         response = self._machine.handle(request, self._clock.moment)
-        self._answered(service, method, path, request.body, response.status)
+        self._answered(service, method, path, request.body, response)
         fate.note(service, method, path, request.query, request.body, response.status, self._clock.moment)
         self._clock.moment += self._latency
         fate.point(service, method, "after")

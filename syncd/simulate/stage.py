@@ -25,7 +25,7 @@ from syncd.model.change import Side
 from syncd.model.ids import SyncName
 from syncd.sandbox.adapter import MachineAdapter
 from syncd.sandbox.fault import Fault, FaultKind, FaultyMachine
-from syncd.sandbox.wire import Delivery, LogEntry
+from syncd.sandbox.wire import Delivery, LogEntry, Response
 from syncd.settings import Settings
 from syncd.simulate import direct, listener, mortal, people, setting, truth
 from syncd.simulate import world as worlds
@@ -43,6 +43,9 @@ LONGEST_WAIT = timedelta(seconds=60)
 START_TAKES = timedelta(seconds=1)
 LEDGERS_EVERY = timedelta(seconds=60)
 TURNS_MAX = 20_000
+# I35: the status tells of what cannot be reached within a minute.
+AWAY_TOLD = timedelta(seconds=60)
+_USELESS = (0, 401, 403)
 _SETTINGS = Settings.model_validate({"STATE_DIRECTORY": "/nowhere"})
 NETWORK = frozenset({"dns", "tls", "refused", "slow"})
 
@@ -61,6 +64,8 @@ class Evidence:
     outages: list[tuple[datetime, str, bool]] = field(default_factory=list)
     store_failures: list[tuple[datetime, str, bool]] = field(default_factory=list)
     statuses: list[tuple[datetime, Mapping[str, Any]]] = field(default_factory=list)
+    away: list[tuple[datetime, datetime, str, Mapping[str, Any]]] = field(default_factory=list)
+    """Since when every request to a service had failed, by then; the service; and what the status said."""
     sent: list[tuple[datetime, str, str, str, Any, int]] = field(default_factory=list)
     forged: list[int] = field(default_factory=list)
     told: list[tuple[datetime, str, Mapping[str, Any], bool]] = field(default_factory=list)
@@ -216,6 +221,8 @@ class Stage:
         self._remembered: bytes | None = None
         self._deliveries: list[tuple[str, Delivery]] = []
         self._restart_wanted = self._reload_wanted = False
+        self._away: dict[str, datetime] = {}
+        self._away_told: set[datetime] = set()
         self._busy: set[str] = set()
         self._healed = False
         self.on_reload: Callable[[], object] = lambda: None
@@ -360,6 +367,7 @@ class Stage:
         """Drop the process and start another one."""
         while True:
             self.fate.dead = self._listening = False
+            self._away.clear()
             self._busy.clear()
             if self.evidence.starts:
                 self.clock.wait(START_TAKES.total_seconds())
@@ -397,6 +405,7 @@ class Stage:
             if trouble.kind == "slow":
                 self._trickles = True
                 continue
+            self._contact(service, useless=True)
             raise mortal.no_connection(trouble.kind)
         for one in list(self._during):
             op: Op = one[0]
@@ -414,7 +423,11 @@ class Stage:
         if "listener" not in self._busy:
             self.deliver()
 
-    def _answered(self, service: str, method: str, path: str, body: bytes, status: int) -> None:
+    def _answered(self, service: str, method: str, path: str, body: bytes, answer: Response) -> None:
+        status = answer.status
+        self._contact(
+            service, useless=status in _USELESS or status >= 500 or "html" in answer.headers.get("content-type", "")
+        )
         if status == 429:
             self.evidence.throttled.append((self.clock.moment, service))
         if method != "GET" and not path.endswith("/listRecords"):
@@ -423,6 +436,20 @@ class Stage:
             # The request was in time; its answer is not.
             self._trickles = False
             self.clock.wait(transport.READ_TIMEOUT_S - 1.0)
+
+    def _contact(self, service: str, *, useless: bool) -> None:
+        if not useless:
+            self._away.pop(service, None)
+        elif service not in self._away:
+            self._away[service] = self.clock.moment
+
+    def _sample_away(self) -> None:
+        """What the status says a minute after the first of so many failures."""
+        for service, since in self._away.items():
+            if since not in self._away_told and self.clock.moment >= since + AWAY_TOLD and self._listening:
+                self._away_told.add(since)
+                if not self.store.failed:
+                    self.evidence.away.append((since, self.clock.moment, service, self.control.status()))
 
     # -------------------------------------------------------------------------------------------------- time
 
@@ -460,6 +487,7 @@ class Stage:
     def _turn(self) -> datetime:
         """Everybody does what is due; when the next thing is."""
         self._move_world()
+        self._sample_away()
         self.deliver()
         if self._restart_wanted:
             self._restart_wanted = False
@@ -531,7 +559,9 @@ class Stage:
         if not self._healed:
             moments += [one.at_s for one in self._troubles[:1]]
         moments += [one.until_s for one, _ in self._armed if one.until_s is not None]
-        return self.begun_at + timedelta(seconds=min(moments)) if moments else None
+        due_at = [self.begun_at + timedelta(seconds=min(moments))] if moments else []
+        due_at += [since + AWAY_TOLD for since in self._away.values() if since not in self._away_told]
+        return min(due_at, default=None)
 
     def _do(self, op: Op) -> None:
         done = people.do(self, op.verb, op.arguments)

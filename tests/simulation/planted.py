@@ -677,6 +677,19 @@ def the_status_is_always_fine(to: Patches) -> None:
     to.wrap(health, "status", make)
 
 
+@bug("I35")
+def only_a_refused_token_is_told(to: Patches) -> None:
+    def make(old: Any) -> Any:
+        def failed(self: Any, error: Any, now: Any, jitter: float) -> None:
+            old(self, error, now, jitter)
+            if not isinstance(error, errors.Unauthorised):
+                self.trouble = ""
+
+        return failed
+
+    to.wrap(effort.Effort, "failed", make)
+
+
 @bug("I36")
 def a_worker_never_rests(to: Patches) -> None:
     to.set(worker.Worker, "_next", lambda self, now, looked: now)

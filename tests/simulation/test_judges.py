@@ -173,6 +173,11 @@ def _address_in_the_log(case: Case) -> None:
     case.evidence.log.append("edited by grace@acme.dev")
 
 
+def _away_unseen(case: Case) -> None:
+    at = case.marks["begun"]
+    case.evidence.away.append((at, at + timedelta(minutes=1), "bitbucket", {**case.status, "state": "ok"}))
+
+
 def _impatient(case: Case) -> None:
     at, path = case.marks["healed"] + timedelta(minutes=2), "/2.0/repositories/acme/web/pullrequests/2"
     for seconds in (0, 60):
@@ -207,6 +212,7 @@ FALSIFIED: list[tuple[str, Callable[[Case], None], str]] = [
     ("a decision that was people's", _declined, "I04"),
     ("a stranger that is not as it was", _not_as_it_was, "I04"),
     ("a request although Bitbucket asked to wait", _not_silent, "I21"),
+    ("a service that is away, and all is well", _away_unseen, "I35"),
     ("a refused request at once again", _impatient, "I22"),
     ("a 429 of our own making", _throttled, "I21"),
     ("a mistake of our own", _internal, "I31"),

@@ -125,6 +125,11 @@ BY_LIST: Mapping[List, Mapping[str, Attribute]] = {
 }
 
 
+_EMPTY_ELEMENTS: Mapping[List, Mapping[str, Any]] = {
+    members: {key: EMPTY[entry.kind] for key, entry in attributes.items()} for members, attributes in BY_LIST.items()
+}
+
+
 def empty_element(members: List) -> dict[str, Any]:
-    """A missing primary of that list: all its attributes, empty."""
-    return {key: [] if entry.kind is Kind.TEXTS else EMPTY[entry.kind] for key, entry in BY_LIST[members].items()}
+    """A missing primary of that list: all its attributes, empty. Its empty lists are shared: nobody adds to them."""
+    return dict(_EMPTY_ELEMENTS[members])

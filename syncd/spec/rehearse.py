@@ -10,7 +10,7 @@ from typing import Any
 
 from syncd.model.schema import Field
 from syncd.model.work import List
-from syncd.spec.attributes import BY_LIST, PRIMARIES, Attribute, Kind, empty_element
+from syncd.spec.attributes import BY_LIST, PRIMARIES, Kind, empty_element
 from syncd.spec.expression import Expression, ExpressionError, Template
 from syncd.spec.fit import NUMBERS
 
@@ -18,7 +18,21 @@ _INSTANT = "2026-01-02T03:04:05.678Z"
 # What people write: a branch name made of it unchanged would be refused.
 _ODD_TEXT = "Ünï: a ~text^ with [signs]"
 _REFUSED_IN_A_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(?:/|$)|^[/.-]|[/.]$|/\.")
-_FULL: Mapping[Kind, Any] = {Kind.TEXT: "text", Kind.NUMBER: 2, Kind.BOOLEAN: True, Kind.INSTANT: _INSTANT}
+_FULL: Mapping[Kind, Any] = {
+    Kind.TEXT: "text",
+    Kind.NUMBER: 2,
+    Kind.BOOLEAN: True,
+    Kind.INSTANT: _INSTANT,
+    Kind.TEXTS: ["{00000000-0000-0000-0000-000000000000}"],
+}
+
+
+def _full_element(members: List) -> dict[str, Any]:
+    return {key: entry.values[0] if entry.values else _FULL[entry.kind] for key, entry in BY_LIST[members].items()}
+
+
+# Two full elements of every kind of work, the same for every spec.
+_WORK: Mapping[List, Any] = {members: [_full_element(members), _full_element(members)] for members in List}
 
 
 def scopes(fields: Iterable[Field], states: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -31,13 +45,12 @@ def scopes(fields: Iterable[Field], states: tuple[str, ...]) -> Iterator[tuple[s
     """
     table = tuple(fields)
     empty, full = _record(table, full=False), _record(table, full=True)
-    work = {members: [_full_element(members), _full_element(members)] for members in List}
     state = states[0] if states else None
     yield "an empty record", _scope(empty, None, state, dict.fromkeys(List, ()))
-    yield "a full record", _scope(full, _ODD_TEXT, state, work)
-    yield "an empty record with work", _scope(empty, None, state, work)
+    yield "a full record", _scope(full, _ODD_TEXT, state, _WORK)
+    yield "an empty record with work", _scope(empty, None, state, _WORK)
     for members in List:
-        yield f"a record without {members.value}", _scope(full, _ODD_TEXT, state, {**work, members: ()})
+        yield f"a record without {members.value}", _scope(full, _ODD_TEXT, state, {**_WORK, members: ()})
 
 
 def failure(made: Expression | Template, fields: Iterable[Field], states: tuple[str, ...]) -> str:
@@ -84,16 +97,6 @@ def _scope(record: dict[str, Any], name: str | None, status: str | None, work: M
         scope[members.value] = list(work[members])
         scope[primary] = work[members][0] if work[members] else empty_element(members)
     return scope
-
-
-def _full_element(members: List) -> dict[str, Any]:
-    return {key: _full_attribute(entry) for key, entry in BY_LIST[members].items()}
-
-
-def _full_attribute(entry: Attribute) -> Any:
-    if entry.kind is Kind.TEXTS:
-        return ["{00000000-0000-0000-0000-000000000000}"]
-    return entry.values[0] if entry.values else _FULL[entry.kind]
 
 
 def _record(fields: Iterable[Field], *, full: bool) -> dict[str, Any]:

@@ -11,13 +11,13 @@ Graph = Mapping[str, Commit]
 def ancestors(graph: Graph, starts: Iterable[str]) -> set[str]:
     """The hashes reachable from `starts`, these included; a hash that the graph lacks is ignored."""
     seen: set[str] = set()
-    stack = [start for start in starts if start in graph]
+    stack = list(starts)
     while stack:
         current = stack.pop()
-        if current in seen:
-            continue
-        seen.add(current)
-        stack.extend(parent for parent in graph[current].parents if parent in graph)
+        commit = graph.get(current)
+        if commit is not None and current not in seen:
+            seen.add(current)
+            stack.extend(commit.parents)
     return seen
 
 

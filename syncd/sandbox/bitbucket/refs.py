@@ -59,7 +59,7 @@ def require_commit(repository: Repository, text: str) -> Commit:
 
 def ahead(repository: Repository, source: str, destination: str) -> list[Commit]:
     """The commits of `source` that `destination` lacks, newest first."""
-    return graph.log(repository.commits, (source,), (destination,))
+    return [] if source == destination else graph.log(repository.commits, (source,), (destination,))
 
 
 def set_branch(act: Act, repository: Repository, name: str, target: str) -> None:

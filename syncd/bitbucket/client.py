@@ -11,9 +11,11 @@ What is left is an answer that cannot be read: a failed read, or, after a changi
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -394,10 +396,16 @@ def _refuse(name: str) -> NoReturn:
     raise ValueError(name)
 
 
+# Control characters, and halves of surrogate pairs.
+_UNSENDABLE = re.compile("[\x00-\x1f\ud800-\udfff]")
+
+
+# Every request names the same workspace and one of a few repositories.
+@lru_cache(maxsize=1024)
 def _segment(part: str) -> str:
     """One path segment, percent-encoded; people name branches, so `/`, `?` and `#` are ordinary characters (trap 17)."""
     # No object of the service is called like this, and a dot segment would be cut out of the path on its way.
-    if part in {"", ".", ".."} or any(char < " " or "\ud800" <= char <= "\udfff" for char in part):
+    if part in {"", ".", ".."} or _UNSENDABLE.search(part):
         raise errors.Rejected(
             "a name that cannot stand in an address; nothing was sent",
             service=SERVICE,

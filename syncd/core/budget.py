@@ -145,7 +145,8 @@ def seen(budget: Budget, now: datetime) -> Budget:
     if stamps and now - stamps[0] >= longest:
         stamps = stamps[bisect_right(stamps, now - longest) :]
     # A month that lies ahead was counted by a clock that was wrong: what was used then is used now.
-    month = now.astimezone(UTC).strftime("%Y-%m")
+    at = now.astimezone(UTC)
+    month = f"{at.year}-{at.month:02}"
     turned = month > budget.month
     return replace(
         budget,
@@ -213,7 +214,7 @@ def usage(budget: Budget, now: datetime) -> Usage:
 def dump(budget: Budget) -> dict[str, Any]:
     """What the ledger keeps: what was used, not the limits, which come from the spec."""
     return {
-        "stamps": [_to_number(at) for at in budget.stamps],
+        "stamps": [(at - _EPOCH) // _MICROSECOND for at in budget.stamps],
         "month": budget.month,
         "month_used": budget.month_used,
         "blocked_until": _to_number(budget.blocked_until),
@@ -395,11 +396,12 @@ def _measure(limit: int, used: int, resets: datetime, *, contended: bool) -> tup
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def _to_number(at: datetime | None) -> int | None:
     """Microseconds since 1970: exact, short and plain."""
-    return None if at is None else (at - _EPOCH) // timedelta(microseconds=1)
+    return None if at is None else (at - _EPOCH) // _MICROSECOND
 
 
 def _to_moment(number: int) -> datetime:

@@ -74,7 +74,8 @@ def step(context: Context, now: datetime, stop: Callable[[], str], trial: Trial 
         claim_all(context, now + ALL_WAITING) if refused else context.store.claim_records(context.name, now, CLAIM_MAX)
     )
     if not keys:
-        refusal.lift(context)
+        if refused is not None:
+            refusal.lift(context)
         return None
     try:
         work.refresh(context, now, early=True)

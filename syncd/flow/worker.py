@@ -170,7 +170,8 @@ class Worker:
         if looked is not None:
             due.append(looked)
         before = full_compare.last(self.context)
-        if before is not None:
+        # The budgets only stretch what the spec wishes: while that lies further ahead, nothing has to be computed.
+        if before is not None and before + self.context.rules.daemon.compare_every < min(due):
             due.append(before + self._interval())
         held_back = [effort.not_before for effort in self.efforts if effort.not_before is not None]
         soonest = min(due)

@@ -248,8 +248,11 @@ class FaultyMachine:
 
     def next_due_at(self) -> datetime | None:
         """When `due` will next have something."""
+        inner = self.inner.next_due_at()
+        if not self._held and self._swap_by is None:
+            return inner
         moments = [each.due_at for each in self._held]
-        moments += [moment for moment in (self.inner.next_due_at(), self._swap_by) if moment is not None]
+        moments += [moment for moment in (inner, self._swap_by) if moment is not None]
         return min(moments, default=None)
 
     # ------------------------------------------------------------------------------------------------- control

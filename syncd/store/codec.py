@@ -13,6 +13,7 @@ from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_
 from syncd.model.ids import PullRequestKey, RepositoryId
 from syncd.model.schema import Repository
 from syncd.model.work import Branch, Build, Commit, Deployment, PullRequest
+from syncd.store import columns
 
 Coded = TypeVar("Coded", PullRequest, Branch, Commit, Build, Deployment, Repository)
 
@@ -24,7 +25,7 @@ def encode(value: PullRequest | Branch | Commit | Build | Deployment | Repositor
     cells = {name: getattr(value, name) for name in _NAMES[type(value)]}
     for name, (write, _) in _TURNS[type(value)]:
         cells[name] = write(cells[name])
-    return json.dumps(cells, separators=(",", ":"))
+    return columns.compact(cells)
 
 
 def decode(kind: type[Coded], line: str) -> Coded:

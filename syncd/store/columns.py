@@ -24,6 +24,9 @@ BUSY = frozenset({5, 6})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+# JSON in one line without blanks. One encoder for all: `json.dumps` makes a new one for every call with other separators.
+compact = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def moment(at: datetime) -> int:
     """A moment as whole microseconds since 1970 in UTC: exact, sortable, and SQL can add to it."""
@@ -52,7 +55,7 @@ def text(raw: str) -> str:
 
 def array(members: Iterable[Any]) -> str:
     """Ids, or tuples of them, as one parameter for `json_each`: a statement then serves any number of them."""
-    return json.dumps(list(members), separators=(",", ":"))
+    return compact(list(members))
 
 
 def place(key: AgreedKey) -> dict[str, str | int]:

@@ -59,6 +59,9 @@ ON CONFLICT (repository, dirt, name) DO UPDATE SET
 RETRIED_WITHIN = timedelta(minutes=15)
 # ... and at most so long when a service asked for silence.
 THROTTLED_WITHIN = timedelta(hours=24)
+# Both as moments stand in columns.
+_RETRIED_WITHIN = RETRIED_WITHIN // timedelta(microseconds=1)
+_THROTTLED_WITHIN = THROTTLED_WITHIN // timedelta(microseconds=1)
 _DUE = """
 SELECT record, lane, mark, since, attempts FROM dirty_record AS key
 WHERE sync = :sync AND parked = 0 AND (not_before <= :now OR since > :now) AND NOT EXISTS (
@@ -140,10 +143,11 @@ def claim_records(db: Connection, sync: SyncName, now: datetime, limit: int) -> 
             "UPDATE dirty_record SET since = :now, not_before = min(not_before, :now) WHERE sync = :sync AND since > :now",
             {"sync": sync, "now": at},
         )
-    db.executemany(
-        "INSERT INTO claimed_record (sync, record, mark) VALUES (:sync, :record, :mark)",
-        [{"sync": sync, "record": record, "mark": mark} for record, _, mark, _, _ in found],
-    )
+    if found:
+        db.executemany(
+            "INSERT INTO claimed_record (sync, record, mark) VALUES (:sync, :record, :mark)",
+            [{"sync": sync, "record": record, "mark": mark} for record, _, mark, _, _ in found],
+        )
     return tuple(
         DirtyRecord(
             sync=sync,
@@ -166,8 +170,8 @@ def claim_work(
         "now": columns.moment(now),
         "limit": limit,
         "early": int(early),
-        "retried_within": RETRIED_WITHIN // timedelta(microseconds=1),
-        "throttled_within": THROTTLED_WITHIN // timedelta(microseconds=1),
+        "retried_within": _RETRIED_WITHIN,
+        "throttled_within": _THROTTLED_WITHIN,
     }
     found = db.execute(_DUE_WORK, wanted).fetchall()
     if any(one[4] > wanted["now"] for one in found):
@@ -177,10 +181,11 @@ def claim_work(
             wanted,
         )
         found = [(*one[:4], min(one[4], wanted["now"]), *one[5:]) for one in found]
-    db.executemany(
-        "INSERT INTO claimed_work (repository, dirt, name, mark) VALUES (:repository, :dirt, :name, :mark)",
-        [{"repository": one[0], "dirt": one[1], "name": one[2], "mark": one[3]} for one in found],
-    )
+    if found:
+        db.executemany(
+            "INSERT INTO claimed_work (repository, dirt, name, mark) VALUES (:repository, :dirt, :name, :mark)",
+            [{"repository": one[0], "dirt": one[1], "name": one[2], "mark": one[3]} for one in found],
+        )
     return tuple(_work_mark(*row) for row in found)
 
 
@@ -416,8 +421,7 @@ def counts(db: Connection, sync: SyncName | None, inbox: int) -> QueueCounts:
     """Sizes. A key that only waits for the clock is not behind; a record that waits on a refusal is parked."""
     here = "true" if sync is None else "sync = :sync"
     behind = f"FROM dirty_record WHERE {here} AND parked = 0 AND waiting = 0"
-    (dirty,) = db.execute(f"SELECT count(*) {behind}", {"sync": sync}).fetchone()
-    (oldest,) = db.execute(f"SELECT min(since) {behind}", {"sync": sync}).fetchone()
+    dirty, oldest = db.execute(f"SELECT count(*), min(since) {behind}", {"sync": sync}).fetchone()
     (parked,) = db.execute(
         f"SELECT count(*) FROM (SELECT sync, record FROM dirty_record WHERE {here} AND parked = 1"
         f" UNION SELECT sync, record FROM record WHERE {here} AND parked <> '')",

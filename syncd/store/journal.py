@@ -24,6 +24,8 @@ _COLUMNS = (
     "sync, run, operation, spec_hash, record, side, kind, object, field, place, before, after, owner, rule, reason,"
     " at, state, error, ended_at"
 )
+# As `load` selects them.
+_NAMES = ("sequence", *(name.strip() for name in _COLUMNS.split(",")))
 _VALUES = (
     ":sync, :run, :operation, :spec_hash, :record, :side, :kind, :object, :field, :place, :before, :after, :owner, :rule,"
     " :reason, :at, :state, :error, :ended_at"
@@ -266,8 +268,7 @@ def load(
 
 
 def _entry(row: tuple[Any, ...]) -> JournalEntry:
-    names = ("sequence", *(name.strip() for name in _COLUMNS.split(",")))
-    cells = dict(zip(names, row, strict=True))
+    cells = dict(zip(_NAMES, row, strict=True))
     cells["side"] = Side(cells["side"])
     cells["at"] = columns.at(cells["at"])
     cells["ended_at"] = columns.at_or_none(cells["ended_at"])

@@ -160,38 +160,22 @@ class SqliteStore:
 
     # ------------------------------------------------------------------------------------------------ transactions
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self) -> AbstractContextManager[Connection]:
         """One writing transaction, durable when the block was left."""
-        if self._reader:
-            raise errors.StoreError(
-                f"{self._path} was opened for reading only", next_step="write through the running daemon, or stop it"
-            )
-        with self._one_at_a_time:
-            self._require_in_place()
-            log = self._log_written_at() if self._trouble_now else 0
-            try:
-                with self._transaction("BEGIN IMMEDIATE") as db:
-                    self._be_patient(True)
-                    yield db
-            except errors.StoreError as error:
-                self._trouble_now = error.message
-                raise
-            # A commit without anything new, or of claims alone, which are in memory, does not touch the disk.
-            if self._trouble_now and (log == 0 or self._locked_out or self._log_written_at() != log):
-                self._trouble_now, self._locked_out = "", False
+        return _Change(self)
 
     def _reading(self) -> AbstractContextManager[Connection]:
         """All statements see the same state. Nobody else writes while we hold lock and turn: it takes no transaction then."""
-        return self._transaction("BEGIN") if self._reader else _Turn(self)
+        return self._snapshot() if self._reader else _Turn(self)
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Connection]:
+    def _snapshot(self) -> Iterator[Connection]:
+        """For a reader: another process may write meanwhile."""
         with self._one_at_a_time:
             self._require_sound()
             through = False
             try:
-                self._connection.execute(begin)
+                self._connection.execute("BEGIN")
                 yield self._connection
                 through = True
             except sqlite3.Error as error:
@@ -200,6 +184,36 @@ class SqliteStore:
                 if not through:
                     self._roll_back()
             self._commit()
+
+    def _begin(self) -> None:
+        """The first half of a change; the turn is taken."""
+        try:
+            self._require_in_place()
+            self._require_sound()
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._be_patient(True)
+            except sqlite3.Error as error:
+                self._roll_back()
+                raise self._trouble(error) from error
+        except errors.StoreError as error:
+            self._trouble_now = error.message
+            raise
+
+    def _end(self, error: BaseException | None) -> None:
+        """The second half: durable, or as if it had never begun. Raises StoreError in SQLite's place."""
+        try:
+            if error is None:
+                self._commit()
+                return
+            self._roll_back()
+            if isinstance(error, sqlite3.Error):
+                raise self._trouble(error) from error
+        except errors.StoreError as trouble:
+            self._trouble_now = trouble.message
+            raise
+        if isinstance(error, errors.StoreError):
+            self._trouble_now = error.message
 
     def _be_patient(self, patient: bool) -> None:
         """While a foreign lock lasts only its first victim waits for it: all others wait for that one, listeners included."""
@@ -617,6 +631,45 @@ class SqliteStore:
         with self._writing() as db:
             gone = inbox.purge(db, columns.moment(events_before), limit)
             return gone + journal.purge(db, columns.moment(journal_before), max(0, limit - gone))
+
+
+class _Change:
+    """A turn to write. A class of its own for the same reason as `_Turn`."""
+
+    __slots__ = ("_log", "_store")
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self._log = 0
+
+    def __enter__(self) -> Connection:
+        store = self._store
+        if store._reader:
+            raise errors.StoreError(
+                f"{store._path} was opened for reading only", next_step="write through the running daemon, or stop it"
+            )
+        store._one_at_a_time.acquire()
+        try:
+            self._log = store._log_written_at() if store._trouble_now else 0
+            store._begin()
+        except BaseException:
+            store._one_at_a_time.release()
+            raise
+        return store._connection
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        store = self._store
+        try:
+            store._end(error)
+            # A commit without anything new, or of claims alone, which are in memory, does not touch the disk.
+            if (
+                error is None
+                and store._trouble_now
+                and (self._log == 0 or store._locked_out or store._log_written_at() != self._log)
+            ):
+                store._trouble_now, store._locked_out = "", False
+        finally:
+            store._one_at_a_time.release()
 
 
 class _Turn:

@@ -73,6 +73,8 @@ def take(world: World, now: datetime) -> tuple[Delivery, ...]:
 
 def next_due_at(world: World) -> datetime | None:
     """When the next ping is due."""
+    if not world.ringing:
+        return None
     return min((hook.ping.due_at for _, hook in world.ringing.values() if hook.ping is not None), default=None)
 
 

@@ -153,4 +153,4 @@ class Outbox:
 
     def next_due_at(self) -> datetime | None:
         """The earliest time at which something waits."""
-        return min((one.due_at for one in self._waiting), default=None)
+        return min(one.due_at for one in self._waiting) if self._waiting else None

@@ -165,6 +165,8 @@ class BitbucketMachine:
 
     def next_due_at(self) -> datetime | None:
         """When `due` will next have something; None when nothing is waiting."""
+        if not self.world.waiting_merges:
+            return self._outbox.next_due_at()
         merges = [one.ready_at for one in self.world.waiting_merges]
         return min((one for one in (self._outbox.next_due_at(), *merges) if one is not None), default=None)
 

@@ -19,8 +19,6 @@ from syncd.simulate.stage import Evidence
 from syncd.simulate.truth import norm
 from syncd.spec.rules import ForeignEditRule, Rules, SyncRules
 
-READS = ("GET", "CONTROL")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
@@ -50,7 +48,7 @@ class Case:
         begun: how many entries of each there were when the scenario began.
         rows: the journal, oldest first; `journal_before` is the last number from before the scenario.
         spans: which rules were in force from when on.
-        marks: instants by name: "begun", "healed", "settled", "again", "end".
+        marks: instants by name: "begun", "healed", "settled", "end".
         conflicts, unfinished, known, links: durable tables at the end, by sync.
         image: the state's bytes.
         strangers_before, strangers: what is nobody's business, at the start and at the end; see `truth.strangers`.
@@ -77,6 +75,8 @@ class Case:
     secrets: Sequence[str]
     contended: bool
     commits_failed: Sequence[datetime] = ()
+    disk_struck: Sequence[datetime] = ()
+    disk_full: Sequence[tuple[datetime, datetime | None]] = ()
     strangers_before: Mapping[str, Any] = field(default_factory=dict)
     strangers: Mapping[str, Any] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
@@ -208,11 +208,6 @@ def _without_restores(every: Sequence[Effect]) -> list[Effect]:
 def plain(line: str) -> Any:
     """A journal value, comparable with what a service's log holds."""
     return None if line == '"unknown"' else norm(value.plain(value.parse(line)))
-
-
-def owned_by_airtable(sync: SyncRules) -> set[str]:
-    """Field ids that only people in Airtable change."""
-    return {rule.field.id for rule in sync.fields if rule.owner is Owner.AIRTABLE and not rule.adopt}
 
 
 def writable_fields(sync: SyncRules) -> set[str]:

@@ -104,7 +104,7 @@ def _schema_acts(case: Case) -> list[Any]:
 
 
 def _option_gone(case: Case) -> bool:
-    return "delete_choice" in _schema_acts(case)
+    return any(act in ("delete_choice", "rename_choice") for act in _schema_acts(case))
 
 
 def quiescence(case: Case) -> Iterator[Violation]:
@@ -441,17 +441,12 @@ def echoes(case: Case) -> Iterator[Violation]:
 
 def _troubled(case: Case, since: datetime, until: datetime) -> bool:
     """Whether requests failed or the process died meanwhile: then a step may come in two parts."""
-    begun = case.marks["begun"]
-    spans = [
-        (
-            begun + timedelta(seconds=one.at_s),
-            begun + timedelta(seconds=one.until_s if one.until_s is not None else 1e6),
-        )
-        for one in case.scenario.troubles
-    ]
+    struck = (*case.evidence.struck, *case.disk_struck)
+    # A retry waits, and a delivery that was held back comes, minutes later.
+    spans = [(at, at + timedelta(seconds=300)) for at in struck]
     spans += [(at - timedelta(seconds=1), at + timedelta(seconds=60)) for at, _ in case.evidence.deaths]
     spans += [(at, at + timedelta(seconds=900)) for at, _, _ in case.evidence.outages]
-    return any(start <= until and end >= since for start, end in spans) or bool(case.scenario.store)
+    return any(start <= until and end >= since for start, end in spans)
 
 
 def once(case: Case) -> Iterator[Violation]:
@@ -542,13 +537,18 @@ def _step(case: Case, status: StatusRules, effect: Effect, earlier: list[Effect]
 
 def absence(case: Case) -> Iterator[Violation]:
     """I13: nothing is emptied because something could not be seen."""
-    columns = {field for sync in case.syncs() for field in own_columns(sync)}
+    told = {
+        one.id
+        for sync in case.syncs()
+        for one in (sync.columns.run_id, sync.columns.state, sync.columns.note)
+        if one is not None
+    }
     fields = {(rule.attribute or "").partition(".")[2]: rule.field.id for sync in case.syncs() for rule in sync.fields}
     for effect in (*_cells(case), *_attributes(case)):
         if (
             norm(effect.change.after) is not None
             or norm(effect.change.before) is None
-            or effect.change.attribute in columns
+            or effect.change.attribute in told
         ):
             continue
         if effect.service == "bitbucket":
@@ -740,9 +740,14 @@ def _addresses(image: bytes) -> list[str]:
 
 def fail_stop(case: Case) -> Iterator[Violation]:
     """I32: after a commit that failed nothing is acknowledged and nothing is sent before a new start."""
-    for at in case.commits_failed:
-        again = min((one for one in case.evidence.starts if one > at), default=case.marks["end"])
-        for _, service, method, path, _, _ in (one for one in case.evidence.sent if at < one[0] < again):
+    spans: list[tuple[datetime, datetime | None]] = [(at, None) for at in case.commits_failed]
+    # What had left already is answered after the commit that the listener could not make meanwhile.
+    latency = timedelta(milliseconds=case.scenario.latency_ms)
+    for at, good in (*spans, *case.disk_full):
+        again = min(
+            (one for one in (*case.evidence.starts, good) if one is not None and one > at), default=case.marks["end"]
+        )
+        for _, service, method, path, _, _ in (one for one in case.evidence.sent if at + latency < one[0] < again):
             yield _broken("I32", f"{method} {path} to {service} after a commit had failed", at)
         if any(at < one[0] < again for one in case.evidence.acks):
             yield _broken("I32", "a delivery was acknowledged after a commit had failed", at)

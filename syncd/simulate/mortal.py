@@ -302,12 +302,16 @@ class Disk:
     Args:
         troubles: each is counted from its start.
 
-    `failed_at` are the moments at which a commit failed for good: after one of them nobody knows what is on the disk.
+    `failed_at` are the moments at which a commit or a read failed for good: after one of them nobody knows what is on the
+    disk. `full` are the spans from a commit for which there was no space to the next that went through. `struck_at`
+    are all of them, whatever came of it.
     """
 
     def __init__(self, troubles: Sequence[StoreTrouble], clock: SimClock) -> None:
         self._clock = clock
         self.failed_at: list[datetime] = []
+        self.full: list[tuple[datetime, datetime | None]] = []
+        self.struck_at: list[datetime] = []
         self._left: list[list[Any]] = [[one, one.after, one.count] for one in troubles]
         self.hits: Counter[str] = Counter()
         self.healed = False
@@ -321,6 +325,8 @@ class Disk:
 
     def _before(self, sql: str) -> None:
         if self.healed or self.opening:
+            if self.healed and self._is_full():
+                self.full[-1] = (self.full[-1][0], self._clock.moment)
             # What a file that cannot be opened does is proved with real files (tests/store).
             return
         for one in self._left:
@@ -332,12 +338,21 @@ class Disk:
                 continue
             one[2] -= 1
             self.hits[trouble.fault] += 1
-            if trouble.fault == "ST03":
+            self.struck_at.append(self._clock.moment)
+            commits = sql.lstrip().startswith("COMMIT")
+            if trouble.fault in ("ST02", "ST03"):
                 self.failed_at.append(self._clock.moment)
+            elif trouble.fault == "ST01" and commits and not self._is_full():
+                self.full.append((self._clock.moment, None))
             code, text = _STORE_CODES.get(trouble.fault, _COMMIT_FAILS)
             error = sqlite3.OperationalError(text)
             error.sqlite_errorcode = code
             raise error
+        if sql.lstrip().startswith("COMMIT") and self._is_full():
+            self.full[-1] = (self.full[-1][0], self._clock.moment)
+
+    def _is_full(self) -> bool:
+        return bool(self.full) and self.full[-1][1] is None
 
 
 class _Watched(sqlite3.Connection):

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 
-from syncd.model.ids import RecordId
 from syncd.simulate import invariants, mortal, overhear, people, setting, truth, world
 from syncd.simulate.case import Case, Violation
 from syncd.simulate.scenario import Net, Scenario
@@ -182,6 +181,8 @@ def gather(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime,
         status=stage.control.status(),
         secrets=[*chain(*world.tokens(stage.spec()).values()), *_hook_secrets(stage)],
         commits_failed=stage.disk.failed_at,
+        disk_struck=stage.disk.struck_at,
+        disk_full=stage.disk.full,
         strangers_before=stage.strangers_before,
         strangers=truth.strangers(airtable, bitbucket),
         contended=bool(stage.contended_at) or any(one.kind == "throttle" for one in stage.scenario.troubles),
@@ -235,8 +236,3 @@ def _instant(shown: Any) -> bool:
     text = str(shown)
     hashed = len(text) in (12, 40) and all(character in "0123456789abcdef" for character in text)
     return hashed or (text.endswith("Z") and "T" in text)
-
-
-def records_of(case: Case) -> list[RecordId]:
-    """Every record, in order."""
-    return sorted(RecordId(record) for truth in case.truths.values() for record in truth.records())

@@ -25,7 +25,7 @@ from syncd.model.change import Side
 from syncd.model.ids import SyncName
 from syncd.sandbox.adapter import MachineAdapter
 from syncd.sandbox.fault import Fault, FaultKind, FaultyMachine
-from syncd.sandbox.wire import Delivery, LogEntry, Response
+from syncd.sandbox.wire import Delivery, Response
 from syncd.settings import Settings
 from syncd.simulate import direct, listener, mortal, people, setting, truth
 from syncd.simulate import world as worlds
@@ -64,6 +64,8 @@ class Evidence:
     outages: list[tuple[datetime, str, bool]] = field(default_factory=list)
     store_failures: list[tuple[datetime, str, bool]] = field(default_factory=list)
     statuses: list[tuple[datetime, Mapping[str, Any]]] = field(default_factory=list)
+    struck: list[datetime] = field(default_factory=list)
+    """When a trouble truly hit a request or a delivery."""
     away: list[tuple[datetime, datetime, str, Mapping[str, Any]]] = field(default_factory=list)
     """Since when every request to a service had failed, by then; the service; and what the status said."""
     sent: list[tuple[datetime, str, str, str, Any, int]] = field(default_factory=list)
@@ -74,7 +76,6 @@ class Evidence:
     reloads: list[tuple[datetime, str, str]] = field(default_factory=list)
     applies: list[datetime] = field(default_factory=list)
     hits: Counter[str] = field(default_factory=Counter)
-    writes_at_quiet: int = 0
     log: list[str] = field(default_factory=list)
 
 
@@ -123,7 +124,7 @@ class House(wiring.House):
             {"authorization": f"Bearer {token}", "content-type": "application/json"},
             self.ledger.gate("airtable", wiring.airtable_budgets(connection, token)),
             airtable_client.reads,
-            lambda: self.switch.paused(sync, Side.AIRTABLE),
+            lambda: self._barred(sync, Side.AIRTABLE),
         )
         return AirtableSide(direct.Airtable(session, connection.base), connection.base)
 
@@ -141,7 +142,7 @@ class House(wiring.House):
             },
             self.ledger.gate("bitbucket", [wiring.bitbucket_budget(connection)]),
             transport.reads_by_method,
-            lambda: self.switch.paused(sync, Side.BITBUCKET),
+            lambda: self._barred(sync, Side.BITBUCKET),
         )
         return BitbucketSide(direct.Bitbucket(session, connection.url, connection.workspace))
 
@@ -222,6 +223,7 @@ class Stage:
         self._deliveries: list[tuple[str, Delivery]] = []
         self._restart_wanted = self._reload_wanted = False
         self._away: dict[str, datetime] = {}
+        self._strikes = 0
         self._away_told: set[datetime] = set()
         self._busy: set[str] = set()
         self._healed = False
@@ -402,6 +404,7 @@ class Stage:
             if one[1] <= trouble.after or (trouble.count is not None and one[1] > trouble.after + trouble.count):
                 continue
             self.evidence.hits[trouble.fault] += 1
+            self.evidence.struck.append(self.clock.moment)
             if trouble.kind == "slow":
                 self._trickles = True
                 continue
@@ -425,6 +428,7 @@ class Stage:
 
     def _answered(self, service: str, method: str, path: str, body: bytes, answer: Response) -> None:
         status = answer.status
+        self._note_strikes()
         self._contact(
             service, useless=status in _USELESS or status >= 500 or "html" in answer.headers.get("content-type", "")
         )
@@ -436,6 +440,12 @@ class Stage:
             # The request was in time; its answer is not.
             self._trickles = False
             self.clock.wait(transport.READ_TIMEOUT_S - 1.0)
+
+    def _note_strikes(self) -> None:
+        strikes = sum(sum(machine.hits.values()) for machine in self.machines)
+        if strikes != self._strikes:
+            self._strikes = strikes
+            self.evidence.struck.append(self.clock.moment)
 
     def _contact(self, service: str, *, useless: bool) -> None:
         if not useless:
@@ -489,6 +499,7 @@ class Stage:
         self._move_world()
         self._sample_away()
         self.deliver()
+        self._note_strikes()
         if self._restart_wanted:
             self._restart_wanted = False
             self._crashed()
@@ -829,12 +840,3 @@ class Stage:
         for scope in list(self.switch.scopes()):
             self.pause(scope, on=False)
         self._wake()
-
-    def entries(self) -> list[tuple[str, LogEntry]]:
-        """What truly happened since the scenario began, by service, in order of time."""
-        found = [
-            (machine.service, entry)
-            for machine in self.machines
-            for entry in machine.log[self.logged_before[machine.service] :]
-        ]
-        return sorted(found, key=lambda pair: pair[1].at)

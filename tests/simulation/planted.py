@@ -669,6 +669,11 @@ def a_failed_commit_is_tried_again(to: Patches) -> None:
     to.set(sqlite.SqliteStore, "_commit", commit)
 
 
+@bug("I32")
+def a_read_error_of_the_disk_passes(to: Patches) -> None:
+    to.set(sqlite, "_UNTRUSTED", frozenset())
+
+
 @bug("I35")
 def the_status_is_always_fine(to: Patches) -> None:
     def make(old: Any) -> Any:

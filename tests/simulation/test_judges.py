@@ -178,6 +178,23 @@ def _away_unseen(case: Case) -> None:
     case.evidence.away.append((at, at + timedelta(minutes=1), "bitbucket", {**case.status, "state": "ok"}))
 
 
+def _full_disk(case: Case) -> None:
+    case.disk_full = [(case.marks["begun"] + timedelta(seconds=9), None)]
+
+
+def _link_emptied(case: Case) -> None:
+    """The link field goes and comes back, with nothing in between."""
+    sync = next(iter(case.syncs()))
+    effect = next(one for one in case.effects if one.own and one.change.attribute == sync.status.field.id)  # type: ignore[union-attr]  # the sample has one
+    url = replace(effect.change, attribute=str(sync.link.url), before="there", after=None)
+    gone = replace(effect, change=url, place=(effect.place[0], str(sync.link.url)))
+    later = replace(effect.entry, at=effect.entry.at + timedelta(seconds=1))
+    back = replace(gone, entry=later, change=replace(url, before=None, after="there"))
+    case.effects = [one for one in case.effects if one.own]
+    case.effects += [gone, back]
+    case.history[gone.place] = [gone, back]
+
+
 def _impatient(case: Case) -> None:
     at, path = case.marks["healed"] + timedelta(minutes=2), "/2.0/repositories/acme/web/pullrequests/2"
     for seconds in (0, 60):
@@ -213,6 +230,8 @@ FALSIFIED: list[tuple[str, Callable[[Case], None], str]] = [
     ("a stranger that is not as it was", _not_as_it_was, "I04"),
     ("a request although Bitbucket asked to wait", _not_silent, "I21"),
     ("a service that is away, and all is well", _away_unseen, "I35"),
+    ("requests while the disk is full", _full_disk, "I32"),
+    ("a link that went and came back", _link_emptied, "I13"),
     ("a refused request at once again", _impatient, "I22"),
     ("a 429 of our own making", _throttled, "I21"),
     ("a mistake of our own", _internal, "I31"),

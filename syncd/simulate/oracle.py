@@ -114,7 +114,9 @@ def _field(truth: Truth, record: str, work: Work, rule: FieldRule, moved: Moves)
         raw = work.scope[kind][key]
         if norm(raw) is None and (record, rule.field.id) not in moved.wrote:
             return []  # never agreed: nothing is cleared before the owner had a value
-        return _unless_equal("I01", record, name, rule.map.get(str(raw), raw) if rule.map else raw, cell)
+        if rule.map and _key(raw) not in rule.map:
+            return []  # the spec does not say how it is shown: syncd says that, and writes nothing
+        return _unless_equal("I01", record, name, rule.map[_key(raw)] if rule.map else raw, cell)
     if primary is None:
         return []
     targets = [primary]
@@ -127,6 +129,10 @@ def _field(truth: Truth, record: str, work: Work, rule: FieldRule, moved: Moves)
         if pr.state != "OPEN" or not mine or norm(cell) is None:
             continue
         held = truth.attributes(pr)[key]
+        if rule.map:
+            if _key(held) not in rule.map or cell not in rule.map.values():
+                continue
+            held = rule.map[_key(held)]
         if rule.field.id in moved.tolerant and rule.owner is Owner.AIRTABLE:
             place = f"{pr.repository.full_name}#{pr.id}"
             # Tolerated: the other side's edit came last, or too close to tell which was seen first.
@@ -135,6 +141,11 @@ def _field(truth: Truth, record: str, work: Work, rule: FieldRule, moved: Moves)
         wanted = " ".join(str(cell).split()) if key == "title" else cell
         found += _unless_equal("I01", record, f"{name} on #{pr.id}", wanted, held)
     return found
+
+
+def _key(raw: Any) -> str:
+    """A value of Bitbucket as a map names it."""
+    return str(raw).lower() if isinstance(raw, bool) else str(raw)
 
 
 def _status(truth: Truth, record: str, work: Work, excused: frozenset[str]) -> list[Difference]:

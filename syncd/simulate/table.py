@@ -101,8 +101,16 @@ def describe(spec: load.Spec, syncs: Mapping[str, schema.Sync], canary: str) -> 
 
 
 def filled_in(spec: load.Spec, key: str) -> Mapping[str, tuple[Any, ...]]:
-    """Fields that expressions of a sync read and only people fill in: what they put there, by name. As `describe`."""
-    return {name: values for name, (_, values) in _read(spec, key, spec.file.sync[key]).items()}
+    """
+    What people put into the fields of a sync that they fill in, by name: those that only expressions read, and those that
+    are switches. Titles, descriptions, the status and the repository have acts of their own. Raises as `describe`.
+    """
+    sync = spec.file.sync[key]
+    found = {name: values for name, (_, values) in _read(spec, key, sync).items()}
+    for name, rule in sync.fields.items():
+        if rule.bitbucket == "pr.draft" and rule.owner in ("airtable", "both"):
+            found[name] = tuple(rule.map.values()) if rule.map else (True, False)
+    return found
 
 
 # ------------------------------------------------------------------------------------------------------- fields

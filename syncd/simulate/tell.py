@@ -115,12 +115,13 @@ def verdict(violations: Iterable[Violation], case: Case | None = None) -> str:
 def summary(scenario: Scenario) -> str:
     """One line about a scenario."""
     events = f"{scenario.events} event{'' if scenario.events == 1 else 's'}"
-    changed = f", spec changed: {scenario.variant}" if scenario.variant else ""
-    return f"{events} in {scenario.minutes} minutes{changed}; found with seed {scenario.seed}"
+    return f"{events} in {scenario.minutes} minutes; found with seed {scenario.seed}"
 
 
 def _beginning(scenario: Scenario) -> str:
     how = NETS[scenario.net]
+    if scenario.variant:
+        how += f". The spec has a change here: {words.VARIANTS.get(scenario.variant, scenario.variant)}"
     if scenario.fresh:
         return f"syncd starts for the first time; nobody has accepted its plan yet. {how[0].upper()}{how[1:]}"
     return f"syncd runs, and both sides agree. {how[0].upper()}{how[1:]}"
@@ -190,10 +191,16 @@ def _which(trouble: Trouble) -> str:
     """Which requests or deliveries, and how many of them."""
     what = "delivery" if trouble.kind.endswith(("_delivery", "_deliveries")) else "request"
     kind = {"PATCH": "write", "PUT": "write", "POST": "POST request", "GET": "read"}.get(trouble.method or "", what)
-    many = "every" if trouble.count is None else f"{trouble.count} time{'s' if trouble.count > 1 else ''}, for a"
-    later = f" after the first {trouble.after}" if trouble.after else ""
+    many = (
+        "for every"
+        if trouble.count is None
+        else f"{trouble.count} times, for a"
+        if trouble.count > 1
+        else "once, for a"
+    )
+    later = f", after the first {trouble.after if trouble.after > 1 else ''}".rstrip() if trouble.after else ""
     route = f" at …{trouble.route.rstrip('$')}" if trouble.route else ""
-    return f"; {many} {kind} {'from' if what == 'delivery' else 'to'} {_SERVICES.get(trouble.service, 'a service')}{route}{later}"
+    return f"; {many} {kind} {'from' if kind in ('delivery', 'read') else 'to'} {_SERVICES.get(trouble.service, 'a service')}{route}{later}"
 
 
 def _store(case: Case) -> list[tuple[datetime, str]]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
 from syncd.simulate.case import Case, Effect, own_columns
 
@@ -11,6 +12,10 @@ _RECORD = re.compile(r"rec[A-Za-z0-9]{14}")
 _FIELD = re.compile(r"fld[A-Za-z0-9]{14}")
 _PULL_REQUEST = re.compile(r"(\{[0-9a-f-]{36}\}|[\w.-]+/[\w.-]+)#(\d+)")
 _BRANCH = re.compile(r"(\{[0-9a-f-]{36}\}|[\w.-]+/[\w.-]+):([^\s,']+)")
+_REQUEST = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/(?:2\.0|v0)/[^\s,]+)")
+_IN_REPOSITORY = re.compile(r"/2\.0/repositories/[^/]+/([^/?]+)(.*)")
+_IN_TABLE = re.compile(r"/v0/app[A-Za-z0-9]+/(tbl[A-Za-z0-9]{14})")
+_TIME = re.compile(r"\b\d\d:\d\d:\d\d\b")
 _SHORT = 60
 # An act with what it truly changed, as a sentence: given who did it, and its arguments.
 Say = Callable[["Words", str, Mapping[str, Any], Sequence[Effect]], str]
@@ -111,12 +116,39 @@ class Words:
         return f"“{short(raw)}”"
 
     def text(self, text: str) -> str:
-        """A sentence in which ids stand."""
+        """A sentence in which ids, requests and times of day stand."""
+        text = _REQUEST.sub(lambda found: self.request(found[1], unquote(found[2])), text)
+        text = _TIME.sub(lambda found: self._since(found[0]), text)
         text = _PULL_REQUEST.sub(lambda found: self.pull_request(found[0]), text)
         text = _BRANCH.sub(lambda found: self.branch(found[0]), text)
         text = _RECORD.sub(lambda found: self._titles.get(found[0], found[0]), text)
         text = _FIELD.sub(lambda found: self.field(found[0]), text)
         return re.sub(r"\{[0-9a-f-]{36}\}", lambda found: self._slugs.get(found[0], found[0]), text)
+
+    def request(self, method: str, path: str) -> str:
+        """A request by what it is about."""
+        if (found := _IN_REPOSITORY.match(path)) is not None:
+            place, rest = found[1], found[2].partition("?")[0]
+            number = re.match(r"/pullrequests/(\d+)(.*)", rest)
+            what = (
+                f"{place}#{number[1]}{number[2]}"
+                if number
+                else f"{rest.strip('/')} of {self.repository(place)}".strip()
+            )
+        elif (table := _IN_TABLE.match(path)) is not None:
+            what = next((f"the table {sync.table_name}" for sync in self._case.syncs() if sync.table == table[1]), path)
+        else:
+            what = path
+        return f"{'a question' if method == 'GET' else 'a request'} ({method}) to {what}"
+
+    def _since(self, time: str) -> str:
+        """A time of day by the clock of the story."""
+        begun = self._case.marks["begun"]
+        hours, minutes, seconds = map(int, time.split(":"))
+        passed = (
+            int((begun.replace(hour=hours, minute=minutes, second=seconds, microsecond=0) - begun).total_seconds()) + 1
+        )
+        return f"{passed // 60}:{passed % 60:02d}" if 0 <= passed < 14_400 else time
 
 
 def short(raw: Any) -> str:
@@ -187,7 +219,17 @@ _ADMINISTRATION: Mapping[str, str] = {
     "forge": "a request that no service made arrives at syncd's {provider} webhook",
     "replay": "a genuine delivery arrives once more",
     "comment": "somebody comments on a pull request",
+    "edit": "{who} saves a record without a change",
+    "edit_pull_request": "{who} saves a pull request without a change",
     "delete_many": "{who} deletes every record of the table",
+}
+VARIANTS: Mapping[str, str] = {
+    "both": "titles and descriptions belong to both sides",
+    "revert": "foreign edits are taken back",
+    "each": "descriptions are written to every open pull request",
+    "bitbucket": "descriptions belong to Bitbucket",
+    "no-columns": "no column shows the run or the note",
+    "tight": "the guard lets no more than two records change unasked",
 }
 _AWAY = {
     ("token", False): "the token for {service} is revoked",
@@ -229,7 +271,8 @@ def act(words: Words, verb: str, given: Mapping[str, Any], effects: Sequence[Eff
             else f"the writes are let go on: syncd resume {given.get('scope', 'all')}"
         )
     if verb == "reload":
-        changed = f" with a change ({given['variant']})" if given.get("variant") else ""
+        variant = str(given.get("variant", ""))
+        changed = f"; it says something else now: {VARIANTS.get(variant, variant)}" if variant else ""
         return f"syncd reads its spec again{changed}"
     if verb == "deploy":
         return f"the main branch of {rename.get(str(given.get('repository', 0)), 'a repository')} is deployed to {given.get('environment', 'Production')}"
@@ -238,8 +281,8 @@ def act(words: Words, verb: str, given: Mapping[str, Any], effects: Sequence[Eff
         "who": who,
         "repository": rename.get(str(given.get("repository", 0)), ""),
         "winner": "airtable",
-        "provider": "Bitbucket",
         **{key: value for key, value in given.items() if key != "repository"},
+        "provider": str(given.get("provider", "bitbucket")).title(),
     }
     try:
         return _ADMINISTRATION[name].format(**told)

@@ -178,7 +178,7 @@ def _actions(truth: Truth, record: str, work: Work, moved: Moves) -> list[Differ
             chosen = work.scope["record"].get(place.field) if place is not None and place.field else "here"
             if chosen and not work.branches:
                 found.append(Difference(invariant="I11", record=record, what=rule.key, expected="a branch", found=None))
-        elif any(one["ahead"] for one in work.scope["branches"]) and norm(work.scope["name"]) is not None:
+        elif truth.mergeable(work, rule.into) and norm(work.scope["name"]) is not None:
             had = work.pull_requests or record in moved.had_pull_request
             if not had:
                 found.append(

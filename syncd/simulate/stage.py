@@ -43,6 +43,8 @@ LONGEST_WAIT = timedelta(seconds=60)
 START_TAKES = timedelta(seconds=1)
 LEDGERS_EVERY = timedelta(seconds=60)
 TURNS_MAX = 20_000
+# How often the first plan is applied again, every ten minutes: two hours are enough for any hourly budget.
+_PATIENCE = 12
 # I35: the status tells of what cannot be reached within a minute.
 AWAY_TOLD = timedelta(seconds=60)
 _USELESS = (0, 401, 403)
@@ -798,7 +800,15 @@ class Stage:
     def adopt(self) -> None:
         """The first start, the first plan accepted, and rest."""
         self.run(timedelta(minutes=3))
-        self.apply(())
+        for _ in range(_PATIENCE):
+            try:
+                self.apply(())
+                break
+            except ValueError:
+                # A budget of the spec is used up for now: who types it tries again later.
+                self.run(timedelta(minutes=10))
+        else:
+            self.apply(())
         self.run(timedelta(minutes=10), self.quiet)
         self.run(timedelta(minutes=6))
 

@@ -159,6 +159,14 @@ class Truth:
         work.scope = self._scope(record, work)
         return work
 
+    def mergeable(self, work: Work, into: str) -> bool:
+        """Whether a branch of the record has commits that the destination, by default the main branch, lacks."""
+        for repository, name in work.branches:
+            branch, there = repository.branches.get(name), repository.branches.get(into or repository.main)
+            if branch is not None and there is not None and refs.ahead(repository, branch.target, there.target):
+                return True
+        return False
+
     # ------------------------------------------------------------------------------------- for expressions
 
     def _scope(self, record: str, work: Work) -> dict[str, Any]:

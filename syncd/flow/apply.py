@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from syncd import errors, log, ports
 from syncd.core import action as actions
 from syncd.core import batch, fields, guard, retry
-from syncd.flow import effort, fault, operation, recover, request
+from syncd.flow import effort, fault, operation, reading, recover, request
 from syncd.flow.context import Context
 from syncd.flow.outcomes import Job, Outcomes, Tally
 from syncd.flow.request import Step
@@ -278,7 +278,9 @@ class Run:
         self._mirror(answered, step)
         for write, target in targets:
             self._outcomes.agree(write, fields.present(answered, target.name), answered)
-        self._outcomes.end(step, Result.APPLIED)
+        # What was computed from the value before is computed anew at once.
+        read = reading.decides_by(self._context.sync, (target.name for _, target in targets))
+        self._outcomes.end(step, Result.APPLIED, again_at=self._context.clock.now() if read else None)
 
     def _create_branch(self, step: Step, action: CreateBranch) -> None:
         repository = self._context.repository(action.repository)

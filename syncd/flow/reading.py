@@ -17,6 +17,7 @@ from syncd.model.event import Dirt, DirtyWork
 from syncd.model.ids import RecordId, RepositoryId, SyncName
 from syncd.model.schema import Repository
 from syncd.model.work import Branch, Build, Commit, Deployment, List, PullRequest
+from syncd.spec.expression import Expression
 from syncd.spec.rules import SyncRules
 
 _log = log.logger("flow.reading")
@@ -53,11 +54,31 @@ def wanted(syncs: Iterable[SyncRules]) -> Wanted:
     )
 
 
-def _wanted(sync: SyncRules) -> Wanted:
+def _expressions(sync: SyncRules) -> list[Expression]:
     expressions = [rule.value for rule in sync.fields if rule.value is not None]
     expressions += [rule.when for rule in sync.actions]
     if sync.status is not None:
         expressions += [edge.when for edge in sync.status.transitions if edge.when is not None]
+    return expressions
+
+
+def decides_by(sync: SyncRules, attributes: Iterable[str]) -> bool:
+    """
+    Whether a rule of the sync computes or decides something from one of these attributes of a pull request.
+
+    Args:
+        attributes: without their primary, e.g. "title".
+    """
+    # A quantifier may compare any attribute, and names only its list.
+    return any(
+        f"pr.{name}" in one.names or ("prs" in one.names and name in one.source)
+        for name in attributes
+        for one in _expressions(sync)
+    )
+
+
+def _wanted(sync: SyncRules) -> Wanted:
+    expressions = _expressions(sync)
     lists = {name for expression in expressions for name in expression.lists}
     names = {name for expression in expressions for name in expression.names}
     attributes = {rule.attribute for rule in sync.fields if rule.attribute}

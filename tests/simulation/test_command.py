@@ -140,6 +140,14 @@ def test_people_fill_in_what_a_condition_reads(tmp_path: Path) -> None:
     }
 
 
+def test_a_field_computed_from_what_syncd_wrote_follows_it(tmp_path: Path) -> None:
+    """Found by living another spec than the sample: the record kept the title from before until something else moved (I01)."""
+    computed = '"Shown" = { value = \'pr.title if any(prs) else "none"\' }\n'
+    there = setting.Setting(Path(_written(tmp_path, MAIN + bitbucket() + sync("a") + computed)))
+    op = Op(at_s=90, verb="edit", arguments={"record": 3, "cells": {"Name": "Another title"}})
+    assert play.play(there, Scenario(ops=(op,), minutes=3)).violations == []
+
+
 def test_one_access_token_for_two_workspaces_is_refused(tmp_path: Path) -> None:
     text = MAIN + bitbucket() + bitbucket("beta") + sync("a") + sync("b", table="Bugs", to="beta")
     with pytest.raises(errors.UsageError, match="reaches one workspace"):

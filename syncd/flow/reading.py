@@ -294,6 +294,10 @@ class Reading:
             self._link_branch(done)
         self._complete = self._complete or complete
 
+    def branches_of_records(self) -> list[str]:
+        """Names of the branches that are known to belong to records, in order."""
+        return sorted(name for name, one in self._known_branches.items() if link.of_branch(one))
+
     def _link_branch(self, read: Branch, *before: RecordId) -> None:
         records = tuple(sorted({*link.of_branch(read), *before}))
         for sync in self._syncs:

@@ -4,7 +4,7 @@ Read what may have changed in Bitbucket into the mirror, and name the records wh
 Every value comes from a read over REST; a repository that cannot be read makes its lists unknown, never empty.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -15,7 +15,7 @@ from syncd.flow.context import Context
 from syncd.flow.reading import RECENT, Reading, marking_of
 from syncd.model.event import Dirt, DirtyWork
 from syncd.model.schema import Repository
-from syncd.model.work import PullRequest
+from syncd.model.work import Branch, PullRequest
 
 _log = log.logger("flow.work")
 
@@ -29,6 +29,8 @@ CLAIM_MAX = 200
 LOOK_AGAIN = (timedelta(seconds=5), timedelta(seconds=30))
 # How long a list may not show what an event told of (reliability.md BB27).
 LIST_LAG = timedelta(seconds=30)
+# Branches that one list left out are asked for singly up to so many.
+UNLISTED_MAX = 20
 # Builds last: they are read of the heads that pull requests have by then.
 _ORDER = (Dirt.REPOSITORY, Dirt.PULL_REQUEST, Dirt.BRANCH, Dirt.COMMIT)
 
@@ -258,7 +260,9 @@ def read_repository(
         newest = max((one.updated_on for one in reading.read), default=None)
         odd = []
         listed = context.changelog.fetch_branches(current, odd=odd.append)
-        reading.branches([(branch.name, branch) for branch in listed], complete=True)
+        found = {branch.name: branch for branch in listed}
+        unlisted = _unlisted(context, current, reading, {*found, *(one.name for one in odd)}, odd)
+        reading.branches([*found.items(), *unlisted], complete=True)
         reading.odd_branches(odd)
         if thorough:
             reading.evidence_again()
@@ -276,6 +280,24 @@ def read_repository(
         context.store.save_text(_until_key(current), newest.isoformat())
     set_trouble(context, current, "", now)
     return len(changed.get(context.name, ()))
+
+
+def _unlisted(
+    context: Context, repository: Repository, reading: Reading, listed: Collection[str], odd: list[ports.Odd]
+) -> Iterable[tuple[str, Branch | None]]:
+    """
+    Records' branches that a list does not show any more, asked for directly: a list may lag behind what was read singly (BB27).
+
+    So many at once were deleted; no lag hides them. One that cannot be asked for joins the odd ones.
+    """
+    missing = [name for name in reading.branches_of_records() if name not in listed]
+    for name in missing if len(missing) <= UNLISTED_MAX else ():
+        try:
+            yield name, context.changelog.fetch_branch(repository, name)
+        except errors.Throttled:
+            raise
+        except errors.ServiceError as error:
+            odd.append(ports.Odd(name=name, reason=error.message))
 
 
 def _answered(marks: Sequence[ports.DirtyWorkMark], reading: Reading, now: datetime) -> list[ports.DirtyWorkMark]:

@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 # With nothing to do the worker looks this often; a ping or a command wakes it earlier.
 IDLE = timedelta(seconds=30)
+# A read that is refused again and again asks for the names no more often than this.
+NAMES_EVERY = timedelta(minutes=1)
 
 
 class Worker:
@@ -29,7 +31,7 @@ class Worker:
         interval: how far apart full compares must lie for the budgets; None: as the spec wishes.
         trial: of the process, for the records of this sync.
         sent: how many requests this thread has sent; what a compare takes is counted by it.
-        reload: ask for the spec's names to be resolved again: a repository is called differently now.
+        reload: ask for the spec's names to be resolved again: a repository is called differently now, or a field is gone.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Worker:
         self.passing = Effort(f"{context.name}: reading and writing records")
         self.writing = Effort(f"{context.name}: writing")
         self._unwritten: dict[RecordId, str] = {}
+        self._named_at: datetime | None = None
         self.stepping = Effort(f"{context.name}: a step broke off, the log says why; it begins anew")
 
     @property
@@ -69,7 +72,7 @@ class Worker:
 
     def succeed(self, before: "Worker") -> None:
         """Take over from a worker of the same process and the same rules: what it compared need not be compared again."""
-        self._compare_wanted = before._compare_wanted
+        self._compare_wanted, self._named_at = before._compare_wanted, before._named_at
 
     def step(self, now: datetime) -> datetime:
         """
@@ -158,9 +161,17 @@ class Worker:
             result = do(now)
         except (errors.ServiceError, errors.Refused) as error:
             effort.failed(error, self.context.clock.now(), self.context.ids.jitter())
+            if isinstance(error, errors.Rejected):
+                self._names_again(now)
             return None
         effort.succeeded()
         return result
+
+    def _names_again(self, now: datetime) -> None:
+        """A read that is refused for what it says may name a field that is gone: without payloads nothing else tells (SD02)."""
+        if self._named_at is None or not timedelta(0) <= now - self._named_at < NAMES_EVERY:
+            self._named_at = now
+            self._reload()
 
     def _next(self, now: datetime, looked: datetime | None) -> datetime:
         due = [now + IDLE]

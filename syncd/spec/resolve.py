@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from syncd import errors
@@ -68,13 +68,37 @@ def resolve(
             spec_hash=spec.hash,
             daemon=connections.daemon(spec, state_directory),
             airtable=connections.airtable(spec),
-            bitbucket=connections.bitbucket(spec),
+            bitbucket=_called_now(connections.bitbucket(spec), names, syncs),
             syncs=syncs,
             blocked=_blocked(spec, names, syncs),
         ),
         pins=dict(sorted(names.pins.items())),
         warnings=ordered((*spec.warnings, *names.problems)),
     )
+
+
+def _called_now(
+    found: Mapping[str, rules.BitbucketConnection], names: Names, syncs: Mapping[SyncName, rules.SyncRules]
+) -> dict[str, rules.BitbucketConnection]:
+    """The connections; their sources name each repository as it is called now, so that a renamed one keeps its secret (BB13)."""
+    slugs = {one.id: one.slug for sync in syncs.values() for one in sync.repositories}
+
+    def called(connection: rules.BitbucketConnection, slug: str) -> str:
+        pinned = names.pins.get(f"{connection.workspace.lower()}/repository/{slug}")
+        return slug if pinned is None else slugs.get(RepositoryId(pinned), slug)
+
+    return {
+        name: replace(
+            connection,
+            sources=tuple(
+                source
+                if source.repositories is None
+                else replace(source, repositories=tuple(called(connection, slug) for slug in source.repositories))
+                for source in connection.sources
+            ),
+        )
+        for name, connection in found.items()
+    }
 
 
 def _blocked(spec: Spec, names: Names, syncs: Mapping[SyncName, rules.SyncRules]) -> tuple[str, ...]:

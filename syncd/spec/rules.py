@@ -69,7 +69,7 @@ class AirtableConnection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One entry of [[bitbucket.x.sources]]. `repositories` holds slugs, or is None for all of the workspace."""
+    """One entry of [[bitbucket.x.sources]]. `repositories` holds slugs, once resolved the present ones, or None for all."""
 
     repositories: tuple[str, ...] | None
     events: tuple[str, ...]

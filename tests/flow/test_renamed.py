@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+from syncd.flow import endpoints
 from tests.flow.house import Lab
 
 
@@ -39,3 +40,15 @@ def test_a_repository_that_is_listed_again_is_no_trouble_any_more_once_it_was_co
     lab.control.compare("features")
     lab.run(timedelta(minutes=1))
     assert lab.status()["state"] == "ok", lab.status()["reasons"]
+
+
+def test_a_renamed_repository_keeps_its_webhook_and_its_secret(tmp_path: Path) -> None:
+    """Found by the simulator: no source named it any more, and each of its deliveries was refused with 401 for ever."""
+    lab = Lab(tmp_path)
+    lab.adopt()
+    lab.work("rename_repository", repository="web", name="site")
+    lab.control.compare("features")
+    lab.run(timedelta(minutes=2))
+    context = lab.crew.workers[0].context
+    assert endpoints.source_of(context, "site") is not None
+    assert lab.house.hook_secrets(context, "site") != []

@@ -248,7 +248,7 @@ class MortalLine:
     A machine itself, so that either cut can sit on it: the `requests` adapter, or the clients that leave HTTP out.
 
     Args:
-        under_way: told (service, method, path) when a request has left and before it arrives; may raise what a network raises.
+        under_way: told (service, method, path, body) when a request has left and before it arrives; may raise what a network raises.
         answered: told (service, method, path, body, answer) when it was answered.
     """
 
@@ -258,7 +258,7 @@ class MortalLine:
         clock: SimClock,
         fate: Fate,
         latency: timedelta,
-        under_way: Callable[[str, str, str], object],
+        under_way: Callable[[str, str, str, bytes], object],
         answered: Callable[[str, str, str, bytes, Response], object],
     ) -> None:
         self.log: list[LogEntry] = machine.log
@@ -275,7 +275,7 @@ class MortalLine:
         service, method, path, fate = self._service, request.method, request.path, self._fate
         fate.point(service, method, "before")
         fate.requests += 1
-        self._under_way(service, method, path)
+        self._under_way(service, method, path, request.body)
         self._clock.moment += self._latency
         response = self._machine.handle(request, self._clock.moment)
         self._answered(service, method, path, request.body, response)

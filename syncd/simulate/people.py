@@ -82,8 +82,14 @@ def edit(stage: "Stage", given: Mapping[str, Any]) -> None:
 
 def edit_many(stage: "Stage", given: Mapping[str, Any]) -> None:
     """The same cells pasted over all records at once."""
-    records = dict.fromkeys(stage.world.records[stage.sync(given)], given["cells"])
+    records = dict.fromkeys(_there(stage, given), given["cells"])
     _airtable(stage, "edit", given, records=records, user=_user(given))
+
+
+def _there(stage: "Stage", given: Mapping[str, Any]) -> list[str]:
+    """The records that nobody deleted."""
+    found = {row["id"] for row in _airtable(stage, "records", given, table=stage.table(stage.sync(given)))}
+    return [record for record in stage.world.records[stage.sync(given)] if record in found]
 
 
 def create(stage: "Stage", given: Mapping[str, Any]) -> None:
@@ -107,7 +113,7 @@ def delete(stage: "Stage", given: Mapping[str, Any]) -> None:
 
 def delete_many(stage: "Stage", given: Mapping[str, Any]) -> None:
     """All records to the trash."""
-    _airtable(stage, "delete", given, records=list(stage.world.records[stage.sync(given)]), user=_user(given))
+    _airtable(stage, "delete", given, records=_there(stage, given), user=_user(given))
 
 
 def restore(stage: "Stage", given: Mapping[str, Any]) -> None:
@@ -131,13 +137,19 @@ def airtable_service(stage: "Stage", given: Mapping[str, Any]) -> None:
 
 
 def second_client(stage: "Stage", given: Mapping[str, Any]) -> None:
-    """Somebody else's requests on the same base, or with the same Bitbucket credential."""
+    """
+    Somebody else's requests on the same base, or with the same Bitbucket credential: with `leave` all of its hour but so many,
+    `ago_s` seconds ago.
+    """
     requests = int(given.get("requests", 6))
     if given.get("service", "airtable") == "airtable":
         _airtable(stage, "consume_rate", given, requests=requests)
         stage.contended_at.append(stage.clock.moment)
     else:
-        _bitbucket(stage, "consume", token=stage.token("bitbucket", given), calls=requests)
+        token = stage.token("bitbucket", given)
+        if "leave" in given:
+            requests = _bitbucket(stage, "consume", token=token, calls=0) - int(given["leave"])
+        _bitbucket(stage, "consume", token=token, calls=max(0, requests), ago_s=float(given.get("ago_s", 0)))
 
 
 def token(stage: "Stage", given: Mapping[str, Any]) -> None:
@@ -334,7 +346,7 @@ def resume(stage: "Stage", given: Mapping[str, Any]) -> None:
 
 
 def restart(stage: "Stage", given: Mapping[str, Any]) -> None:
-    """Stop and start, by the book (PR02) or by SIGKILL."""
+    """SIGTERM, and a new start; while a request is under way the batch it belongs to ends behind it (PR02)."""
     stage.want_restart()
 
 

@@ -23,12 +23,18 @@ class Net(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class During:
-    """The moment in which a request is under way: it has left syncd and has not reached the service. The n-th match counts."""
+    """
+    The moment in which a request is under way: it has left syncd and has not reached the service. The n-th match counts.
+
+    Args:
+        body: stands in what is sent.
+    """
 
     service: str
     method: str
     route: str = ""
     after: int = 0
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +63,7 @@ class Trouble:
 
     Args:
         fault: the id of reliability.md.
-        kind: a `sandbox.fault.FaultKind`, or one of `trouble.NETWORK`.
+        kind: a `sandbox.fault.FaultKind`, or one of `stage.NETWORK`.
         service, method, route, event, after, count, more: as in `sandbox.fault.Fault`.
     """
 

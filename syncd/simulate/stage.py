@@ -7,6 +7,7 @@ drops the house and starts another one from the last durable image.
 
 import base64
 import pickle
+import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from syncd.sandbox.adapter import MachineAdapter
 from syncd.sandbox.fault import Fault, FaultKind, FaultyMachine
 from syncd.sandbox.wire import Delivery, Response
 from syncd.settings import Settings
-from syncd.simulate import direct, listener, mortal, people, setting, truth
+from syncd.simulate import direct, fault, listener, mortal, people, setting, truth
 from syncd.simulate import world as worlds
 from syncd.simulate.scenario import Net, Op, Scenario, Trouble
 from syncd.simulate.world import World
@@ -42,6 +43,7 @@ LONGEST_WAIT = timedelta(seconds=60)
 # A process needs as long until its first request: Python, imports, the state's check.
 START_TAKES = timedelta(seconds=1)
 LEDGERS_EVERY = timedelta(seconds=60)
+CHORES_EVERY_S = 3600.0
 TURNS_MAX = 20_000
 # How often the first plan is applied again, every ten minutes: two hours are enough for any hourly budget.
 _PATIENCE = 12
@@ -223,10 +225,16 @@ class Stage:
         self._network: list[list[Any]] = []
         self._remembered: bytes | None = None
         self._deliveries: list[tuple[str, Delivery]] = []
-        self._restart_wanted = self._reload_wanted = False
+        self._restart_wanted = self._reload_wanted = self._employ_wanted = False
         self._away: dict[str, datetime] = {}
         self._strikes = 0
         self._away_told: set[datetime] = set()
+        self._stopping = ""
+        self._reload_behind: str | None = None
+        self._unseen: dict[str, tuple[str, int]] = {}
+        # A life is shorter than the time between two chores: how long the first process had run before it is drawn.
+        chances = random.Random(f"{scenario.seed}: chores")
+        self._chores_due = begin.at + timedelta(seconds=chances.uniform(0, CHORES_EVERY_S))
         self._busy: set[str] = set()
         self._healed = False
         self.on_reload: Callable[[], object] = lambda: None
@@ -308,7 +316,8 @@ class Stage:
         self._listening = True
 
     def _employ(self) -> None:
-        self.crew = self.house.crew(lambda: "", self._compare, self._want_reload)
+        self._stopping = ""
+        self.crew = self.house.crew(lambda: self._stopping, self._compare, self._want_reload)
         self._keeper_due = self.clock.moment
         self._ledgers_due = self.clock.moment + LEDGERS_EVERY
         self._workers_due = [self.clock.moment for _ in self.crew.workers]
@@ -370,11 +379,13 @@ class Stage:
     def begin_again(self, image: bytes | None) -> None:
         """Drop the process and start another one."""
         while True:
-            self.fate.dead = self._listening = False
+            self.fate.dead = self._listening = self._restart_wanted = False
+            self._reload_behind = None
             self._away.clear()
             self._busy.clear()
             if self.evidence.starts:
                 self.clock.wait(START_TAKES.total_seconds())
+                self._chores_due = self.clock.moment + timedelta(seconds=CHORES_EVERY_S)
             self.store = self._open(image)
             try:
                 self._start()
@@ -385,6 +396,10 @@ class Stage:
                 self.evidence.failed_starts.append((self.clock.moment, f"StoreError: {error}"))
                 image = self.image()
             else:
+                if self._employ_wanted:
+                    # It died between reading the spec again and working by it.
+                    self._employ_wanted = False
+                    self.on_reload()
                 return
 
     def _committed(self, what: str) -> None:
@@ -392,7 +407,7 @@ class Stage:
 
     # ------------------------------------------------------------------------------------------------ requests
 
-    def _under_way(self, service: str, method: str, path: str) -> None:
+    def _under_way(self, service: str, method: str, path: str, body: bytes) -> None:
         """A request has left: the network may fail it, and the world may move before it arrives."""
         for one in self._network:
             trouble: Trouble = one[0]
@@ -418,6 +433,8 @@ class Stage:
             assert during is not None
             if during.service != service or during.method != method or during.route not in path:
                 continue
+            if during.body.encode() not in body:
+                continue
             if (self.clock.moment - self.begun_at).total_seconds() < op.at_s or self._healed:
                 continue
             if one[1] > 0:
@@ -436,12 +453,19 @@ class Stage:
         )
         if status == 429:
             self.evidence.throttled.append((self.clock.moment, service))
+        if self._unseen:
+            for fault_id in [one for one, shown in self._unseen.items() if shown == (service, status)]:
+                self.evidence.hits[fault_id] += 1
+                del self._unseen[fault_id]
         if method != "GET" and not path.endswith("/listRecords"):
             self.evidence.sent.append((self.clock.moment, service, method, path, body, status))
         if self._trickles:
             # The request was in time; its answer is not.
             self._trickles = False
             self.clock.wait(transport.READ_TIMEOUT_S - 1.0)
+        if self._reload_behind is not None:
+            variant, self._reload_behind = self._reload_behind, None
+            self._read_spec(variant)
 
     def _note_strikes(self) -> None:
         strikes = sum(sum(machine.hits.values()) for machine in self.machines)
@@ -503,29 +527,45 @@ class Stage:
         self.deliver()
         self._note_strikes()
         if self._restart_wanted:
-            self._restart_wanted = False
             self._crashed()
         if self._reload_wanted:
             self._reload_wanted = False
             self.reload(self.variant)
+        if self._employ_wanted:
+            self._take_over()
         now = self.clock.moment
+        if self._chores_due <= now:
+            self._chores_due = now + timedelta(seconds=CHORES_EVERY_S)
+            self._step("chores", self._do_chores)
         if self._ledgers_due <= now:
             self._ledgers_due = now + LEDGERS_EVERY
             self._step("ledgers", self._save_ledgers)
         if self._keeper_due <= now:
             self._keeper_due = self._step("keeper", self.crew.keeper.step)
+            if self._stopping:
+                return self.clock.moment
             if self.crew.keeper.moved:
                 self._workers_due = [self.clock.moment for _ in self._workers_due]
         for index, worker in enumerate(self.crew.workers):
             if self._workers_due[index] <= self.clock.moment:
                 due = self._step(f"worker {index}", worker.step)
+                if self._stopping:
+                    # Nobody of this crew takes another turn.
+                    return self.clock.moment
                 if index < len(self._workers_due):
                     self._workers_due[index] = due
-        due_at = [self._keeper_due, *self._workers_due]
+        due_at = [self._keeper_due, self._chores_due, *self._workers_due]
         due_at += [at for machine in self.machines if (at := machine.next_due_at()) is not None]
         if (next_at := self._next_of_world()) is not None:
             due_at.append(next_at)
         return min(due_at)
+
+    def _do_chores(self, now: datetime) -> datetime:
+        """The daemon's hourly jobs: what was kept long enough goes, and webhooks are looked at."""
+        self.house.purge()
+        self.crew.keeper.check_endpoints()
+        self._wake()
+        return now
 
     def _save_ledgers(self, now: datetime) -> datetime:
         self.house.ledger.save()
@@ -579,7 +619,10 @@ class Stage:
     def _do(self, op: Op) -> None:
         done = people.do(self, op.verb, op.arguments)
         self.evidence.told.append((self.clock.moment, op.verb, op.arguments, done))
-        if done and op.fault:
+        if done and op.fault in fault.SHOWN:
+            # What only the answers of a service show has struck when one of them does.
+            self._unseen[op.fault] = fault.SHOWN[op.fault]
+        elif done and op.fault:
             self.evidence.hits[op.fault] += 1
 
     def _arm(self, trouble: Trouble) -> None:
@@ -739,8 +782,8 @@ class Stage:
         self.evidence.pauses.append((self.clock.moment, scope, on, len(self.evidence.statuses)))
 
     def want_restart(self) -> None:
-        """The process ends after this turn, and starts again."""
-        self._restart_wanted = True
+        """The process is told to stop, ends after the request that is under way, and starts again."""
+        self._restart_wanted, self._stopping = True, "the process was told to stop"
 
     def _require_process(self) -> None:
         if not self._listening:
@@ -753,14 +796,28 @@ class Stage:
             self._compare(worker.context.name)
 
     def reload(self, variant: str) -> None:
-        """Take another variant of the spec over."""
+        """Take another variant of the spec over; a pass that runs ends behind the request that is under way, with the old one."""
         self._require_process()
         self.home.spec(variant, self.scenario.net, self.scenario.narrow)
-        before, self.variant = self.variant, variant
+        if self._busy - {"listener"}:
+            # Another thread reads it: not before this one's request has arrived.
+            self._reload_behind = variant
+        else:
+            self._read_spec(variant)
+
+    def _read_spec(self, variant: str) -> None:
+        before, self.variant, self._employ_wanted = self.variant, variant, True
         problem = self.house.reload()
-        if problem:
-            self.variant = before
         self.evidence.reloads.append((self.clock.moment, variant, problem))
+        if problem:
+            self.variant, self._employ_wanted = before, False
+        elif self._busy - {"listener"}:
+            self._stopping = "the spec was read again"
+        else:
+            self._take_over()
+
+    def _take_over(self) -> None:
+        self._employ_wanted = False
         self.on_reload()
         self._employ()
 

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from syncd.simulate import campaign, generate, play, scenario, stage, tell
+from syncd.simulate import campaign, fault, generate, play, scenario, stage, tell
 from syncd.simulate.campaign import Tally
 from tests.simulation import homes
 
@@ -87,6 +87,8 @@ def _tell(given: argparse.Namespace, parts: list[Part], tally: Tally) -> None:
     rare = [f"{name} {tally.hits[name]}" for name in sorted(tally.hits) if tally.hits[name] < 10]
     print(f"never struck: {', '.join(tally.never_struck) or 'none'}; less than ten times: {', '.join(rare) or 'none'}")
     print(f"never seen: {', '.join(tally.never_seen) or 'none'}")
+    print(f"met by every life, not counted: {', '.join(fault.ALWAYS)}")
+    print("not made here:", *(f"{name}: {why}" for name, why in fault.MISSING.items()), sep="\n  ")
     apart = sorted(seed for part in parts for seed in part.apart)
     print(
         f"lived the same life at both cuts: {sum(part.compared for part in parts) - len(apart)}; another: {apart or 'none'}"

@@ -127,6 +127,8 @@ def _page(call: Call, options: dict[str, Any]) -> Any:
     size = _count(options.get("pageSize"), call.world.limits.page)
     if size > call.world.limits.page:
         raise refusal.bad_request()
+    if call.world.limits.page_full is not None:
+        size = min(size, call.world.limits.page_full)
     look = _look(table, options)
     snapshot_id, snapshot, start = _snapshot(call, table, options)
     page: list[dict[str, Any]] = []

@@ -57,7 +57,8 @@ class Limits:
     """
     The service's limits; None lifts one. Sources: reference/airtable.md 3.1, 3.3, 5 and 8.1.
 
-    `offset_life_s` ("some minutes"), `body_bytes_max` and `ping_delay_s` have no documented number.
+    `offset_life_s` ("some minutes"), `body_bytes_max` and `ping_delay_s` have no documented number. `page_full` is no limit of
+    the service: a page then ends after so many records whatever was asked for, so that a small table has many pages.
     """
 
     base_per_second: int | None = 5
@@ -65,6 +66,7 @@ class Limits:
     penalty_s: float = 30.0
     batch: int = 10
     page: int = 100
+    page_full: int | None = None
     payload_page: int = 50
     hooks_per_base: int = 10
     hooks_per_integration: int = 2

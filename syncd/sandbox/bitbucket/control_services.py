@@ -1,6 +1,8 @@
 """Control verbs on builds, deployments, hooks and the service's own moods."""
 
+from collections import deque
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from syncd.sandbox.bitbucket import access, api_hooks, refs, talk
@@ -143,16 +145,20 @@ def _next_merge(act: Act, args: Arguments) -> None:
 
 
 def _consume(act: Act, args: Arguments) -> int:
-    """A ghost client spends calls of the credential's hour; gives how many are left."""
-    secret, calls = str(args.take("token")), int(args.take("calls", 1))
+    """A ghost client spends calls of the credential's hour, now or `ago_s` seconds ago; gives how many are left."""
+    secret, calls, ago_s = str(args.take("token")), int(args.take("calls", 1)), float(args.take("ago_s", 0))
     token = act.world.tokens.get(secret)
     if token is None:
         raise ValueError("consume: there is no such token")
     try:
-        access.spend(act.world, token.limit_key, act.world.hourly_limit, act.now, calls)
+        access.spend(act.world, token.limit_key, act.world.hourly_limit, act.now, 0)
     except ApiError:
         return 0
-    return act.world.hourly_limit - len(act.world.usage[token.limit_key])
+    used = act.world.usage[token.limit_key]
+    left = max(0, act.world.hourly_limit - len(used) - calls)
+    spent = [act.now - timedelta(seconds=ago_s)] * (act.world.hourly_limit - len(used) - left)
+    act.world.usage[token.limit_key] = deque(sorted([*used, *spent]))
+    return left
 
 
 def _hourly_limit(act: Act, args: Arguments) -> None:

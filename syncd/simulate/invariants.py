@@ -96,6 +96,13 @@ def excused(case: Case, sync: str) -> frozenset[str]:
     for record, known in case.known[sync].items():
         if (drifted or poisoned) and known.state in ("error", "held", "pending", "refused"):
             found.add(record)
+    # A rule whose field is gone, or has another type, parks; the others go on (SD02, SD03, SD08).
+    parked = {
+        given["field"]
+        for _, verb, given, done in case.evidence.told
+        if verb == "schema" and done and given.get("act") in ("delete_field", "retype_field")
+    }
+    found |= {f"{record}/{name}" for record in case.known[sync] for name in parked}
     return frozenset(found)
 
 

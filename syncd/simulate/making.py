@@ -42,6 +42,7 @@ def stir(on: Ground, what: str, at_s: float, position: int | None = None) -> tup
     return (Op(at_s=round(at_s, 1), verb=verb, arguments=arguments),)
 
 
+_JSON = {"content-type": "application/json; charset=utf-8"}
 _SPOILS = {
     "airtable": (("PATCH", "PATCH", ""), ("airtable", "GET", ""), ("airtable", "POST", "/listRecords"), ("PATCH", None, "")),
     "bitbucket": (("PUT", "PUT", "/pullrequests"), ("POST", "POST", ""), ("bitbucket", "GET", ""), ("bitbucket", None, "")),
@@ -77,6 +78,8 @@ def _trouble(
         if "flavours" in chosen:
             chosen |= on.random.choice(chosen.pop("flavours"))
         kind_now = chosen.pop("kind", kind)
+        if kind_now == "refuse" and "body" in chosen:
+            chosen["headers"] = _JSON
         at_s = on.begin_s(5.0)
         lasts_s = on.lag_s(at_s) + on.some_s()
         return Parts(
@@ -299,6 +302,9 @@ def _drift(fault: str, *choices: tuple[str, dict[str, Any]]) -> Maker:
 
     def make(on: Ground) -> Parts | None:
         act, more = on.random.choice(choices)
+        if act == "retype_field" and on.net is Net.SWEEP:
+            # Without payloads nothing tells of it before a write is refused, and that takes the record's other cells along.
+            return None
         arguments = {"act": act, **more}
         if act in ("delete_field", "retype_field"):
             names = [one for one in (on.text, *on.owned) if one]
@@ -588,7 +594,11 @@ def _poison(on: Ground) -> Parts:
                 route="/pullrequests/2$",
                 at_s=at_s,
                 count=None,
-                more={"status": 400, "body": '{"type":"error","error":{"message":"Refused for ever"}}'},
+                more={
+                    "status": 400,
+                    "body": '{"type":"error","error":{"message":"Refused for ever"}}',
+                    "headers": _JSON,
+                },
             ),
         ),
     )

@@ -144,12 +144,12 @@ def second_client(stage: "Stage", given: Mapping[str, Any]) -> None:
     requests = int(given.get("requests", 6))
     if given.get("service", "airtable") == "airtable":
         _airtable(stage, "consume_rate", given, requests=requests)
-        stage.contended_at.append(stage.clock.moment)
     else:
         token = stage.token("bitbucket", given)
         if "leave" in given:
             requests = _bitbucket(stage, "consume", token=token, calls=0) - int(given["leave"])
         _bitbucket(stage, "consume", token=token, calls=max(0, requests), ago_s=float(given.get("ago_s", 0)))
+    stage.contended_at.append(stage.clock.moment)
 
 
 def token(stage: "Stage", given: Mapping[str, Any]) -> None:

@@ -21,7 +21,12 @@ def _lives(home: setting.Setting, one: FaultId, first: int, count: int) -> list[
     found: list[Scenario] = []
     for seed in range(first, first + 10 * count):
         made = generate.scenario(home, seed, [one])
-        if any(each.fault == one.name for each in (*made.ops, *made.troubles, *made.store)) or made.deaths:
+        marks = [
+            *(op.fault for op in made.ops),
+            *(two.fault for two in made.troubles),
+            *(two.fault for two in made.store),
+        ]
+        if one.name in marks or made.deaths:
             found.append(replace(made, variant="", choices=0, narrow=True, fresh=False))
         if len(found) == count:
             break
@@ -42,10 +47,15 @@ def test_every_fault_has_a_maker() -> None:
 
 @pytest.mark.parametrize("one", list(FaultId), ids=lambda one: one.name)
 def test_a_fault_strikes_where_it_is_made_and_breaks_no_promise(one: FaultId, home: setting.Setting) -> None:
-    """Of two lives made for it: a fault that nothing meets tells nothing."""
-    lives = [play.play(home, made) for made in _lives(home, one, 900, 2)]
-    assert any(played.hits[one.name] for played in lives)
-    assert [told for played in lives for told in homes.told(played)] == []
+    """At the latest in the eighth life that is made for it: a fault that nothing meets tells nothing."""
+    struck = False
+    for made in _lives(home, one, 900, 8):
+        played = play.play(home, made)
+        assert homes.told(played) == []
+        struck = bool(played.hits[one.name])
+        if struck:
+            break
+    assert struck
 
 
 @pytest.mark.parametrize("net", list(Net), ids=lambda net: net.value)

@@ -427,6 +427,15 @@ def _without_payloads(case: Case, effect: Effect) -> bool:
     return bool(expired) and not any(max(expired) < at <= effect.entry.at for at in made)
 
 
+# What people did reaches syncd within this: two edits of one round may come in two writes.
+_TOLD_WITHIN = {
+    Net.ALL: timedelta(seconds=90),
+    Net.HOOKS: timedelta(seconds=90),
+    Net.POLLING: timedelta(minutes=4),
+    Net.SWEEP: timedelta(minutes=6),
+}
+
+
 def echoes(case: Case) -> Iterator[Violation]:
     """I09: without anything happening outside, a place that syncd wrote is not written again with something else."""
     columns = {field for sync in case.syncs() for field in own_columns(sync)}
@@ -436,7 +445,7 @@ def echoes(case: Case) -> Iterator[Violation]:
         last[effect.place] = effect
         if before is None or effect.change.attribute in columns or _forgotten(case, before):
             continue
-        since = before.entry.at - timedelta(seconds=90)
+        since = before.entry.at - _TOLD_WITHIN[case.scenario.net]
         if not case.outside_between(since, effect.entry.at) and not _troubled(case, since, effect.entry.at):
             text = f"{effect.change.object} {_field_name(case, effect.change.attribute)}"
             yield _broken(

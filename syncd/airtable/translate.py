@@ -95,8 +95,8 @@ def _rich_text(field: Field, raw: Any) -> Value:
 
 
 def _string(raw: Any) -> str:
-    _require_sound(raw)
     if not isinstance(raw, str):
+        _require_sound(raw)
         raise _Unfit("holds something that is no text")
     if not raw.isascii() and any("\ud800" <= letter <= "\udfff" for letter in raw):
         raise _Unfit("holds half a character (a lone surrogate)")

@@ -115,10 +115,8 @@ def spend(budget: Budget, cost: int, now: datetime, priority: int) -> tuple[Budg
         wait = max(wait, budget.blocked_until - now)
     if wait > _ZERO:
         return budget, wait
-    return (
-        replace(budget, stamps=budget.stamps + (now,) * cost, month_used=budget.month_used + cost, blocked_until=None),
-        _ZERO,
-    )
+    stamps, month_used = budget.stamps + (now,) * cost, budget.month_used + cost
+    return _at(budget, now, stamps=stamps, month=budget.month, month_used=month_used, blocked_until=None), _ZERO
 
 
 def moved(budget: Budget, by: timedelta) -> Budget:
@@ -147,14 +145,8 @@ def seen(budget: Budget, now: datetime) -> Budget:
     # A month that lies ahead was counted by a clock that was wrong: what was used then is used now.
     at = now.astimezone(UTC)
     month = f"{at.year}-{at.month:02}"
-    turned = month > budget.month
-    return replace(
-        budget,
-        stamps=stamps,
-        month=month,
-        month_used=0 if turned else budget.month_used,
-        seen_at=now,
-    )
+    month_used = 0 if month > budget.month else budget.month_used
+    return _at(budget, now, stamps=stamps, month=month, month_used=month_used, blocked_until=budget.blocked_until)
 
 
 def throttled(budget: Budget, now: datetime, *, retry_after: timedelta | None = None) -> Budget:
@@ -352,6 +344,32 @@ def _told(span: timedelta) -> str:
 
 
 # ------------------------------------------------------------------------------------------- inside
+
+
+def _at(
+    budget: Budget,
+    now: datetime,
+    *,
+    stamps: tuple[datetime, ...],
+    month: str,
+    month_used: int,
+    blocked_until: datetime | None,
+) -> Budget:
+    """The budget with another use. Every request makes several of them: `replace`, which asks for each field by its name, costs more than all the arithmetic."""
+    return Budget(
+        name=budget.name,
+        windows=budget.windows,
+        month_limit=budget.month_limit,
+        reserve=budget.reserve,
+        stamps=stamps,
+        month=month,
+        month_used=month_used,
+        blocked_until=blocked_until,
+        factor=budget.factor,
+        contended_at=budget.contended_at,
+        strikes=budget.strikes,
+        seen_at=now,
+    )
 
 
 def _window(span: timedelta, limit: int, share: float) -> Window:

@@ -153,7 +153,9 @@ def _situations(
             accepted=accepted,
             edited=memory.edited,
             # A refusal stands until the record's cells or its work are other than those it was for.
-            parked="" if again or memory.parked_for != _cause(context, record, own) else memory.parked,
+            parked=memory.parked
+            if memory.parked and not again and memory.parked_for == _cause(context, record, own)
+            else "",
         )
         scope = plan.in_scope(situation, context.sync)
         if isinstance(scope, value.Unknown):

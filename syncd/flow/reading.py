@@ -194,16 +194,17 @@ class Reading:
         records = known.commit_records if known is not None else ()
         over = read.state in FINAL_STATES
         # Before the first call that may fail: whose it may be is known, and those records wait for it (I12).
-        self._link(replace(read, commit_records=records), known)
+        read = replace(read, commit_records=records)
+        self._link(read, known)
         if not same_head and not (over and (known is not None or self._forgotten(read.updated_on))):
             head = changelog.fetch_pull_request_commits(self._repository, number)
             self._commits[f"pr:{number}"] = head.commits
-            records = _records_in(head.commits) or records
+            read = replace(read, commit_records=_records_in(head.commits) or records)
         merged_on = known.merged_on if known is not None else None
-        asked = self._belongs(replace(read, commit_records=records)) or not self._forgotten(read.updated_on)
+        asked = self._belongs(read) or not self._forgotten(read.updated_on)
         if read.state == "MERGED" and merged_on is None and self._wanted.merged_on and asked:
             merged_on = changelog.fetch_merged_on(self._repository, number)
-        done = replace(read, commit_records=records, merged_on=merged_on)
+        done = replace(read, merged_on=merged_on)
         self._link(done)
         closed = known is not None and known.state == "OPEN" and over
         # Once more at its end: from then on no compare asks for the builds of a head that moves no more.

@@ -96,8 +96,9 @@ def canonical_text(raw: str) -> str:
 
     Both services rewrite texts in these ways (reference/bitbucket.md 6.3, reference/airtable.md 4.2).
     """
-    if raw.isascii() and raw.isprintable() and " " not in raw:
-        return raw
+    if raw.isascii() and raw.isprintable():
+        # Of all the ways only blank edges are left.
+        return raw.strip()
     plain = unicodedata.normalize("NFC", raw.replace("\r\n", "\n").replace("\r", "\n").replace("\u200c", ""))
     return "\n".join(line.rstrip() for line in plain.split("\n")).strip()
 

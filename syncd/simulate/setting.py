@@ -17,7 +17,7 @@ from syncd.sandbox.fault import Fault, FaultKind, FaultyMachine
 from syncd.simulate import table
 from syncd.simulate import world as worlds
 from syncd.simulate.scenario import Net, Scenario
-from syncd.simulate.world import World
+from syncd.simulate.world import Image, World
 from syncd.spec import lint, load, resolve, schema
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -74,7 +74,7 @@ VARIANTS: Mapping[str, Callable[[schema.Sync], Mapping[str, Any]]] = {
 class Start:
     """A world, the state that goes with it, and what stands beside the state."""
 
-    world: bytes
+    world: Image
     state: bytes | None
     witness: str | None = None
     at: datetime

@@ -6,7 +6,6 @@ drops the house and starts another one from the last durable image.
 """
 
 import base64
-import pickle
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +30,6 @@ from syncd.settings import Settings
 from syncd.simulate import direct, fault, listener, mortal, people, setting, truth
 from syncd.simulate import world as worlds
 from syncd.simulate.scenario import Net, Op, Scenario, Trouble
-from syncd.simulate.world import World
 from syncd.spec import load, secret
 from syncd.spec.rules import AirtableConnection, BitbucketConnection
 from syncd.store import sqlite
@@ -195,10 +193,10 @@ class Stage:
         self.home = home
         self.cut = cut
         self.scenario = scenario
-        self.world: World = pickle.loads(begin.world)
+        self.world = begin.world.world()
         self.strangers_before = truth.strangers(
-            self.world.airtable.inner.world,
-            self.world.bitbucket.inner.world,
+            self.world.airtable.inner.world,  # type: ignore[attr-defined]  # the machines' own truth
+            self.world.bitbucket.inner.world,  # type: ignore[attr-defined]  # as above
         )
         self.logged_before = {one.service: len(one.log) for one in self.machines}
         self.clock = mortal.SimClock(begin.at)

@@ -3,14 +3,16 @@ A world that fits a spec: its bases and tables, the repositories of its sources,
 and things that syncd must never touch.
 """
 
+import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from syncd import errors
 from syncd.sandbox.fault import FaultyMachine
+from syncd.sandbox.wire import LogEntry
 from syncd.simulate import table
 from syncd.spec import load, schema
 
@@ -45,9 +47,52 @@ class World:
     repositories: list[str] = field(default_factory=list)
     tables: dict[str, str] = field(default_factory=dict)
 
-    def image(self) -> bytes:
+    def image(self) -> "Image":
         """All of it, to be copied at once."""
-        return pickle.dumps(self, protocol=pickle.HIGHEST_PROTOCOL)
+        told: list[LogEntry] = []
+        made = io.BytesIO()
+        _Pickler(made, told).dump(self)
+        return Image(bytes=made.getvalue(), told=tuple(told))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """
+    A world as it was.
+
+    Args:
+        bytes: all that may change from now on.
+        told: entries of the logs, which never change: every copy has the same ones.
+    """
+
+    bytes: bytes
+    told: tuple[LogEntry, ...]
+
+    def world(self) -> World:
+        """A copy of the world."""
+        found: World = _Unpickler(io.BytesIO(self.bytes), self.told).load()
+        return found
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, told: list[LogEntry]) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self._told = told
+
+    def persistent_id(self, one: Any) -> int | None:
+        if not isinstance(one, LogEntry):
+            return None
+        self._told.append(one)
+        return len(self._told) - 1
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, told: Sequence[LogEntry]) -> None:
+        super().__init__(file)
+        self._told = told
+
+    def persistent_load(self, number: int) -> LogEntry:
+        return self._told[number]
 
 
 def secret_of(kind: str, name: str) -> str:

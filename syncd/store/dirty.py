@@ -133,10 +133,16 @@ def _work_key(work: DirtyWork) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------------------------- claiming
 
 
-def claim_records(db: Connection, sync: SyncName, now: datetime, limit: int) -> tuple[DirtyRecord, ...]:
-    """As `ports.Store.claim_records`."""
+def due_records(db: Connection, sync: SyncName, now: datetime, limit: int) -> list[tuple[Any, ...]]:
+    """The rows of `ports.Store.claim_records`; they are not claimed yet."""
+    return db.execute(_DUE, {"sync": sync, "now": columns.moment(now), "limit": limit}).fetchall()
+
+
+def claim_records(
+    db: Connection, sync: SyncName, now: datetime, found: Sequence[tuple[Any, ...]]
+) -> tuple[DirtyRecord, ...]:
+    """Claim what `due_records` found."""
     at = columns.moment(now)
-    found = db.execute(_DUE, {"sync": sync, "now": at, "limit": limit}).fetchall()
     if any(one[3] > at for one in found):
         # Marked before the clock was set back: from now on it waits like any other, or it would be due for ever.
         db.execute(
@@ -161,10 +167,10 @@ def claim_records(db: Connection, sync: SyncName, now: datetime, limit: int) -> 
     )
 
 
-def claim_work(
+def due_work(
     db: Connection, repositories: Sequence[RepositoryId], now: datetime, limit: int, *, early: bool
-) -> tuple[DirtyWorkMark, ...]:
-    """As `ports.Store.claim_work`."""
+) -> list[tuple[Any, ...]]:
+    """The rows of `ports.Store.claim_work`; they are not claimed yet."""
     wanted = {
         "repositories": columns.array(repositories),
         "now": columns.moment(now),
@@ -173,14 +179,21 @@ def claim_work(
         "retried_within": _RETRIED_WITHIN,
         "throttled_within": _THROTTLED_WITHIN,
     }
-    found = db.execute(_DUE_WORK, wanted).fetchall()
-    if any(one[4] > wanted["now"] for one in found):
+    return db.execute(_DUE_WORK, wanted).fetchall()
+
+
+def claim_work(
+    db: Connection, repositories: Sequence[RepositoryId], now: datetime, found: Sequence[tuple[Any, ...]]
+) -> tuple[DirtyWorkMark, ...]:
+    """Claim what `due_work` found."""
+    at = columns.moment(now)
+    if any(one[4] > at for one in found):
         db.execute(
             "UPDATE dirty_work SET since = :now, not_before = min(not_before, :now) WHERE since > :now"
             " AND repository IN (SELECT value FROM json_each(:repositories))",
-            wanted,
+            {"repositories": columns.array(repositories), "now": at},
         )
-        found = [(*one[:4], min(one[4], wanted["now"]), *one[5:]) for one in found]
+        found = [(*one[:4], min(one[4], at), *one[5:]) for one in found]
     if found:
         db.executemany(
             "INSERT INTO claimed_work (repository, dirt, name, mark) VALUES (:repository, :dirt, :name, :mark)",

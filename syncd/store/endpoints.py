@@ -87,6 +87,11 @@ def save_pinged(db: Connection, pinged: Sequence[EndpointId]) -> None:
     db.executemany("UPDATE endpoint SET pinged = 1 WHERE id = :id", [{"id": id} for id in sorted(set(pinged))])
 
 
+def has_pinged(db: Connection) -> bool:
+    """Whether `take_pinged` would find any."""
+    return db.execute("SELECT 1 FROM endpoint WHERE pinged = 1 LIMIT 1").fetchone() is not None
+
+
 def take_pinged(db: Connection) -> frozenset[EndpointId]:
     """As `ports.Store.take_pinged`."""
     rows = db.execute("UPDATE endpoint SET pinged = 0 WHERE pinged = 1 RETURNING id").fetchall()

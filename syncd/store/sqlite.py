@@ -168,6 +168,14 @@ class SqliteStore:
         """All statements see the same state. Nobody else writes while we hold lock and turn: it takes no transaction then."""
         return self._snapshot() if self._reader else _Turn(self)
 
+    def _taking(self) -> AbstractContextManager[Connection]:
+        """
+        A turn to look first, and to write only when something is there: most looks find nothing, and need no lock of SQLite.
+
+        Nobody else writes meanwhile. While there is trouble one writes all the same: only that shows that it is over.
+        """
+        return _Turn(self)
+
     @contextmanager
     def _snapshot(self) -> Iterator[Connection]:
         """For a reader: another process may write meanwhile."""
@@ -325,14 +333,22 @@ class SqliteStore:
             dirty_keys.mark_work(db, dirty, now, not_before)
 
     def claim_records(self, sync: SyncName, now: datetime, limit: int) -> tuple[DirtyRecord, ...]:
-        with self._writing() as db:
-            return dirty_keys.claim_records(db, sync, now, limit)
+        with self._taking() as db:
+            found = dirty_keys.due_records(db, sync, now, limit)
+            if not found and not self._trouble_now:
+                return ()
+            with self._writing():
+                return dirty_keys.claim_records(db, sync, now, found)
 
     def claim_work(
         self, repositories: Sequence[RepositoryId], now: datetime, limit: int, *, early: bool = False
     ) -> tuple[DirtyWorkMark, ...]:
-        with self._writing() as db:
-            return dirty_keys.claim_work(db, repositories, now, limit, early=early)
+        with self._taking() as db:
+            found = dirty_keys.due_work(db, repositories, now, limit, early=early)
+            if not found and not self._trouble_now:
+                return ()
+            with self._writing():
+                return dirty_keys.claim_work(db, repositories, now, found)
 
     def release_records(
         self, keys: Sequence[DirtyRecord], not_before: datetime, *, failed: bool, error: str = ""
@@ -594,8 +610,11 @@ class SqliteStore:
                 agreed.save_edits(db, sync, [edit[1:] for edit in edits if edit[0] == sync])
 
     def take_pinged(self) -> frozenset[EndpointId]:
-        with self._writing() as db:
-            return endpoints.take_pinged(db)
+        with self._taking() as db:
+            if not endpoints.has_pinged(db) and not self._trouble_now:
+                return frozenset()
+            with self._writing():
+                return endpoints.take_pinged(db)
 
     # ---------------------------------------------------------------------------------------------------- the rest
 

@@ -2,6 +2,7 @@
 What every scenario of a campaign shares: the spec under test in its variants, and synced worlds to start from, made once each.
 """
 
+import gc
 import hashlib
 import re
 from collections.abc import Callable, Mapping
@@ -72,11 +73,12 @@ VARIANTS: Mapping[str, Callable[[schema.Sync], Mapping[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """A world, the state that goes with it, and what stands beside the state."""
+    """A world, the state that goes with it and the last number of its journal, and what stands beside the state."""
 
     world: Image
     state: bytes | None
     witness: str | None = None
+    journal: int = 0
     at: datetime
 
 
@@ -186,6 +188,9 @@ class Setting:
         for variant, narrow, drawn in found:
             for net in Net:
                 self.start(Scenario(variant=variant, net=net, narrow=narrow, choices=drawn))
+        # They stay for good: from now on the collector looks at what a scenario makes, and not at them again and again.
+        gc.collect()
+        gc.freeze()
         return len(self._starts)
 
     def start(self, scenario: Scenario) -> Start:
@@ -210,6 +215,7 @@ class Setting:
             world=adopting.world.image(),
             state=adopting.image(),
             witness=adopting.witness.text,
+            journal=max((row.sequence for row in adopting.store.load_journal(limit=1, newest=True)), default=0),
             at=adopting.clock.moment,
         )
 

@@ -238,10 +238,7 @@ class Stage:
         self.on_reload: Callable[[], object] = lambda: None
         self.store: sqlite.SqliteStore
         self._listening = False
-        self.journal_before = 0
-        if begin.state is not None:
-            before = sqlite.SqliteStore.in_memory(begin.state).load_journal(limit=1, newest=True)
-            self.journal_before = max((row.sequence for row in before), default=0)
+        self.journal_before = begin.journal
         self.begin_again(begin.state)
 
     @property

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from syncd.model import value
@@ -31,13 +32,21 @@ class Violation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """One attribute that truly changed. `place` is (object, attribute) as the journal names them."""
+    """
+    One attribute that truly changed.
+
+    Args:
+        place: (object, attribute) as the journal names them.
+        own: syncd did it.
+        here: since the scenario began.
+    """
 
     service: str
     entry: LogEntry
     change: Change
     place: tuple[str, str]
     own: bool
+    here: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,29 +90,49 @@ class Case:
     strangers: Mapping[str, Any] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
     history: dict[tuple[str, str], list[Effect]] = field(default_factory=lambda: defaultdict(list))
+    _own: Mapping[str, list[Effect]] = field(init=False, default_factory=dict)
+    _requests: Mapping[str, Sequence[LogEntry]] = field(init=False, default_factory=dict)
+    _rows: Mapping[tuple[str, str], Sequence[JournalEntry]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for service, log in self.logs.items():
-            for entry in log:
-                own = entry.method != "CONTROL" and entry.actor == self.actors[service]
+            actor, begun = self.actors[service], self.begun[service]
+            for number, entry in enumerate(log):
+                if not entry.changes:
+                    continue
+                own = entry.method != "CONTROL" and entry.actor == actor
                 for change in entry.changes:
                     made = Effect(
                         service=service,
                         entry=entry,
                         change=change,
-                        place=(self.object(change), change.attribute),
+                        place=self.place(change),
                         own=own,
+                        here=number >= begun,
                     )
                     self.history[made.place].append(made)
-        for service, log in self.logs.items():
-            since = log[self.begun[service]].sequence if len(log) > self.begun[service] else 1 << 60
-            self.effects += [
-                one
-                for every in self.history.values()
-                for one in every
-                if one.service == service and one.entry.sequence >= since
-            ]
+                    if made.here:
+                        self.effects.append(made)
         self.effects.sort(key=lambda one: (one.entry.at, one.service, one.entry.sequence))
+
+    def index(self) -> None:
+        """Sort out once what the judges ask for again and again: `own`, `requests` and `rows_of` are as of now."""
+        own: dict[str, list[Effect]] = defaultdict(list)
+        for effect in self.effects:
+            if effect.own and effect.change.before != effect.change.after:
+                own[effect.change.kind].append(effect)
+        rows: dict[tuple[str, str], list[JournalEntry]] = defaultdict(list)
+        for row in self.rows:
+            rows[row.object, row.field].append(row)
+        self._own, self._rows = own, rows
+        self._requests = {
+            service: [
+                one
+                for one in log[self.begun[service] :]
+                if one.method != "CONTROL" and one.actor == self.actors[service]
+            ]
+            for service, log in self.logs.items()
+        }
 
     def object(self, change: Change) -> str:
         """The object's name in the journal: the repository by its id."""
@@ -119,11 +148,11 @@ class Case:
 
     def requests(self, service: str) -> Sequence[LogEntry]:
         """The daemon's own requests during the scenario."""
-        return [
-            one
-            for one in self.logs[service][self.begun[service] :]
-            if one.method != "CONTROL" and one.actor == self.actors[service]
-        ]
+        return self._requests[service]
+
+    def own(self, kind: str) -> Sequence[Effect]:
+        """What syncd truly changed, of one kind."""
+        return self._own.get(kind, ())
 
     def rules_at(self, at: datetime) -> Rules:
         """The spec in force."""
@@ -139,8 +168,8 @@ class Case:
 
     def before(self, effect: Effect) -> Effect | None:
         """The change of the same place before this one."""
-        earlier = [one for one in self.history[effect.place] if one.entry.sequence < effect.entry.sequence]
-        return earlier[-1] if earlier else None
+        every, sequence = reversed(self.history[effect.place]), effect.entry.sequence
+        return next((one for one in every if one.entry.sequence < sequence), None)
 
     def value_at(self, place: tuple[str, str], at: datetime) -> Any:
         """What a place truly held."""
@@ -154,9 +183,9 @@ class Case:
         """Whether anybody but syncd changed anything."""
         return any(not one.own and since < one.entry.at <= until for one in self.effects)
 
-    def rows_of(self, place: tuple[str, str]) -> list[JournalEntry]:
+    def rows_of(self, place: tuple[str, str]) -> Sequence[JournalEntry]:
         """The journal's rows about a place."""
-        return [row for row in self.rows if (row.object, row.field) == place]
+        return self._rows.get(place, ())
 
     def moves(self) -> Moves:
         """For the oracle: when people last moved each place."""
@@ -169,23 +198,23 @@ class Case:
                 if rule.foreign_edit is not ForeignEditRule.REVERT
             }
         )
+        records, names = self._records(), defaultdict[str, list[str]](list)
+        for name, id in self.repositories.items():
+            names[id].append(name)
         for place, every in self.history.items():
             moves = _without_restores(every)
             people = [one for one in moves if not one.own]
             if len(people) < len(moves):
                 made.wrote.add(place)
-            uuid, found, number = place[0].partition("#")
-            for shown in (
-                [place[0]]
-                if not found
-                else [f"{name}#{number}" for name, id in self.repositories.items() if id == uuid]
-            ):
-                if people:
+            if people:
+                uuid, found, number = place[0].partition("#")
+                for shown in [f"{name}#{number}" for name in names[uuid]] if found else [place[0]]:
                     made.at[(shown, place[1])] = people[-1].entry.at
-            if every[0].change.kind == "branch":
-                made.had_branch |= {record for record in self._records() if record in place[0]}
-            if every[0].change.attribute == "source_branch":
-                made.had_pull_request |= {record for record in self._records() if record in str(every[0].change.after)}
+            change = every[0].change
+            if change.kind == "branch":
+                made.had_branch |= {record for record in records if record in place[0]}
+            if change.attribute == "source_branch":
+                made.had_pull_request |= {record for record in records if record in str(change.after)}
         return made
 
     def _records(self) -> set[str]:
@@ -194,6 +223,8 @@ class Case:
 
 def _without_restores(every: Sequence[Effect]) -> list[Effect]:
     """A record that was deleted and restored holds what it held: nobody moved its cells."""
+    if len(every) == 1:
+        return list(every)
     found: list[Effect] = []
     for one in every:
         gone = found[-1] if found and found[-1].change.after is None else None
@@ -205,6 +236,7 @@ def _without_restores(every: Sequence[Effect]) -> list[Effect]:
     return found
 
 
+@lru_cache(maxsize=10_000)
 def plain(line: str) -> Any:
     """A journal value, comparable with what a service's log holds."""
     return None if line == '"unknown"' else norm(value.plain(value.parse(line)))

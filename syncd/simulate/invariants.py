@@ -8,7 +8,7 @@ import math
 import re
 from base64 import b64encode
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -34,13 +34,6 @@ def _broken(invariant: str, text: str, at: datetime | None = None) -> Violation:
     return Violation(invariant=invariant, text=text, at=at)
 
 
-def _own(case: Case, kind: str) -> list[Effect]:
-    """What syncd truly changed, of one kind."""
-    return [
-        one for one in case.effects if one.own and one.change.kind == kind and one.change.before != one.change.after
-    ]
-
-
 def _is_create(effect: Effect) -> bool:
     """Whether it came with a new branch or pull request; merging, declining and approving are POSTs, too."""
     return effect.entry.method == "POST" and effect.entry.path.split("?")[0].endswith(
@@ -51,7 +44,7 @@ def _is_create(effect: Effect) -> bool:
 def _cells(case: Case) -> list[Effect]:
     """Cells that syncd changed, without the id of the run that rides along."""
     riding = _riding(case)
-    return [one for one in _own(case, "record") if one.change.attribute not in riding]
+    return [one for one in case.own("record") if one.change.attribute not in riding]
 
 
 def _riding(case: Case) -> set[str]:
@@ -64,7 +57,7 @@ def _riding(case: Case) -> set[str]:
 
 
 def _attributes(case: Case) -> list[Effect]:
-    return [one for one in _own(case, "pull_request") if not _is_create(one)]
+    return [one for one in case.own("pull_request") if not _is_create(one)]
 
 
 # ----------------------------------------------------------------------------------------- the end of the story
@@ -231,7 +224,7 @@ def owners(case: Case) -> Iterator[Violation]:
         allowed = {name for sync in rules.syncs.values() for name in writable_attributes(sync)}
         if effect.change.attribute not in allowed and case.rows_of(effect.place):
             yield _broken("I03", f"{effect.change.object}: {effect.change.attribute} was written", effect.entry.at)
-    for effect in _own(case, "schema"):
+    for effect in case.own("schema"):
         yield _broken(
             "I27", f"syncd changed the schema: {effect.change.object} {effect.change.attribute}", effect.entry.at
         )
@@ -273,7 +266,7 @@ def foreign(case: Case) -> Iterator[Violation]:
         # A record that is gone by now had its work, too.
         if place[1] in ("title", "source_branch") and any(_RECORD.search(str(one.change.after)) for one in every):
             linked.add(place[0])
-    for effect in _own(case, "pull_request"):
+    for effect in case.own("pull_request"):
         if not _is_create(effect) and effect.place[0] not in linked:
             yield _broken("I04", f"{effect.change.object} belongs to no record and was written", effect.entry.at)
         if not _is_create(effect) and effect.change.attribute in _DECIDED:
@@ -281,14 +274,14 @@ def foreign(case: Case) -> Iterator[Violation]:
                 f"{effect.change.object}: {effect.change.attribute} became {effect.change.after!r} by a request of ours"
             )
             yield _broken("I04", text, effect.entry.at)
-    for effect in _own(case, "branch"):
+    for effect in case.own("branch"):
         if effect.change.before is not None or effect.change.after is None:
             yield _broken("I04", f"the branch {effect.change.object} was moved or removed", effect.entry.at)
     for what, before in case.strangers_before.items():
         if what in case.strangers and case.strangers[what] != before:
             yield _broken("I04", f"{what} is nobody's business, and is not as it was", case.marks["end"])
     for kind in ("comment", "task", "build", "deployment", "tag"):
-        for effect in _own(case, kind):
+        for effect in case.own(kind):
             yield _broken("I04", f"a {kind} was made: {effect.change.object}", effect.entry.at)
 
 
@@ -510,7 +503,7 @@ def graph(case: Case) -> Iterator[Violation]:
             if place[1] != status.field.id:
                 continue
             for effect in every:
-                if effect.own and effect in case.effects and not _forgotten(case, effect):
+                if effect.own and effect.here and not _forgotten(case, effect):
                     yield from _step(
                         case, status, effect, [one for one in every if one.entry.sequence < effect.entry.sequence]
                     )
@@ -857,7 +850,7 @@ def _collision(
 ) -> Iterator[Violation]:
     for left in case.history.get(here, ()):
         for right in case.history.get(there, ()):
-            if left.own or right.own or left not in case.effects or _is_create(right) or right not in case.effects:
+            if left.own or right.own or not left.here or _is_create(right) or not right.here:
                 continue
             gap = (left.entry.at - right.entry.at).total_seconds()
             # At the very same instant no pass can have run between the two.
@@ -937,6 +930,7 @@ JUDGES: Mapping[str, Judge] = {
 }
 
 
-def judge(case: Case) -> list[Violation]:
+def judge(case: Case, judges: Iterable[Judge] = tuple(JUDGES.values())) -> list[Violation]:
     """Every promise that was broken, in the order of the judges."""
-    return [found for one in JUDGES.values() for found in one(case)]
+    case.index()
+    return [found for one in judges for found in one(case)]

@@ -94,7 +94,7 @@ def _live(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime, 
     marks["healed"] = stage.clock.moment
     settled = _settle(stage)
     marks["settled"] = marks["end"] = stage.clock.moment
-    violations = list(invariants.convergence(gather(stage, marks, spans)))
+    violations = list(invariants.convergence(gather(stage, marks, spans, whole=False)))
     if not settled:
         violations.append(Violation(invariant="I01", text="it does not come to rest", at=marks["settled"]))
     # One more full pass: of this process, or of the next one, which begins with it.
@@ -132,8 +132,13 @@ def _asks(stage: Stage) -> bool:
     return any(sync["refused"] for sync in stage.control.status()["syncs"].values())
 
 
-def gather(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime, Any]]) -> Case:
-    """Everything that the judges read."""
+def gather(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime, Any]], *, whole: bool = True) -> Case:
+    """
+    Everything that the judges read.
+
+    Args:
+        whole: also the journal, the state's bytes and the status, for which convergence does not ask.
+    """
     rules = stage.rules
     airtable, bitbucket = stage.world.airtable.inner.world, stage.world.bitbucket.inner.world  # type: ignore[attr-defined]  # the machines' own truth
     syncs = list(rules.syncs.values())
@@ -156,7 +161,7 @@ def gather(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime,
         scenario=stage.scenario,
         logs=logs,
         begun=stage.logged_before,
-        rows=stage.store.load_journal(limit=1_000_000),
+        rows=stage.store.load_journal(limit=1_000_000) if whole else (),
         journal_before=stage.journal_before,
         spans=spans,
         marks=marks,
@@ -177,8 +182,8 @@ def gather(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime,
         known=known,
         links=links,
         inbox=stage.store.counts().inbox,
-        image=stage.image(),
-        status=stage.control.status(),
+        image=stage.image() if whole else b"",
+        status=stage.control.status() if whole else {},
         secrets=[*chain(*world.tokens(stage.spec()).values()), *_hook_secrets(stage)],
         commits_failed=stage.disk.failed_at,
         disk_struck=stage.disk.struck_at,

@@ -15,7 +15,7 @@ from syncd.model.work import List
 from syncd.sandbox.airtable import cells as airtable_cells
 from syncd.sandbox.bitbucket import refs
 from syncd.sandbox.bitbucket.graph import is_ancestor
-from syncd.sandbox.bitbucket.world import PullRequest, Repository
+from syncd.sandbox.bitbucket.world import Branch, PullRequest, Repository
 from syncd.sandbox.wire import LogEntry
 from syncd.simulate.world import PRIVATE, STRANGE_BRANCH, STRANGERS
 from syncd.spec.attributes import empty_element
@@ -95,7 +95,18 @@ class Truth:
             if after or before
             else None
         )
-        self.work = {record: self._work(record) for record in self.records()}
+        # What the looks of every pull request and branch say, once for all records.
+        claimed = [
+            (repository, pr, self.belongs(pr))
+            for repository in self.repositories
+            for pr in repository.pull_requests.values()
+        ]
+        told = [
+            (repository, branch.name, self._told_of(repository, branch))
+            for repository in self.repositories
+            for branch in repository.branches.values()
+        ]
+        self.work = {record: self._work(record, claimed, told) for record in self.records()}
 
     def _object(self, name: str) -> str:
         """A pull request by its repository's id, whatever the repository was called."""
@@ -139,22 +150,25 @@ class Truth:
         named = set(_RECORD.findall(pr.source_branch))
         return titled or (named.pop() if len(named) == 1 else None)
 
-    def _work(self, record: str) -> Work:
+    def _told_of(self, repository: Repository, branch: Branch) -> str:
+        """Where records are named of whose work a branch is: its name, and what its own commits say."""
+        main = repository.branches.get(repository.main)
+        lacks = refs.ahead(repository, branch.target, main.target) if main is not None else []
+        return "\n".join((branch.name, *(commit.message for commit in lacks)))
+
+    def _work(
+        self,
+        record: str,
+        claimed: Sequence[tuple[Repository, PullRequest, set[str]]],
+        told: Sequence[tuple[Repository, str, str]],
+    ) -> Work:
         known = self.remembered.get(record, frozenset())
-        linked = [
-            pr
-            for repository in self.repositories
-            for pr in repository.pull_requests.values()
-            if (repository.uuid, pr.id) in known or record in self.belongs(pr)
+        linked = [pr for repository, pr, owners in claimed if (repository.uuid, pr.id) in known or record in owners]
+        branches = [
+            (repository, name)
+            for repository, name, text in told
+            if record in text or any(pr.source_branch == name and pr.source_repository is repository for pr in linked)
         ]
-        branches = []
-        for repository in self.repositories:
-            main = repository.branches.get(repository.main)
-            for branch in repository.branches.values():
-                lacks = refs.ahead(repository, branch.target, main.target) if main is not None else []
-                source = any(pr.source_branch == branch.name and pr.source_repository is repository for pr in linked)
-                if source or record in branch.name or any(record in commit.message for commit in lacks):
-                    branches.append((repository, branch.name))
         work = Work(pull_requests=linked, branches=branches)
         work.scope = self._scope(record, work)
         return work
@@ -172,8 +186,9 @@ class Truth:
     def _scope(self, record: str, work: Work) -> dict[str, Any]:
         cells = self.cells(record)
         newest = sorted(work.pull_requests, key=lambda pr: (pr.created_on, pr.repository.uuid, pr.id), reverse=True)
+        attributes = {id(pr): self.attributes(pr) for pr in newest}
         lists: dict[List, list[dict[str, Any]]] = {
-            List.PULL_REQUESTS: [self.attributes(pr) for pr in newest],
+            List.PULL_REQUESTS: list(attributes.values()),
             List.BRANCHES: [self._branch(repository, name) for repository, name in work.branches],
             List.BUILDS: [one for pr in newest if pr.state in ("OPEN", "MERGED") for one in self._builds(pr)],
             List.DEPLOYMENTS: self._deployments(newest),
@@ -195,7 +210,7 @@ class Truth:
             "today": self.now.date().isoformat(),
             "now": shown(self.now),
             **{name.value: found for name, found in lists.items()},
-            "pr": empty_element(List.PULL_REQUESTS) if primary is None else self.attributes(primary),
+            "pr": empty_element(List.PULL_REQUESTS) if primary is None else attributes[id(primary)],
             "branch": self._branch_meant(work, lists[List.BRANCHES]),
             "build": builds[0] if builds else empty_element(List.BUILDS),
             "commit": empty_element(List.COMMITS),

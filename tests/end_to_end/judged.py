@@ -47,7 +47,7 @@ def violations(house: House, begun: dict[str, int], since: int, began_at: dateti
         case = _case(house, store, _rules(house), begun, since, began_at)
     finally:
         store.close()
-    return [found for judge in JUDGES for found in judge(case)]
+    return invariants.judge(case, JUDGES)
 
 
 def _rules(house: House) -> Rules:

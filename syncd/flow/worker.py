@@ -18,8 +18,9 @@ T = TypeVar("T")
 
 # With nothing to do the worker looks this often; a ping or a command wakes it earlier.
 IDLE = timedelta(seconds=30)
-# A read that is refused again and again asks for the names no more often than this.
-NAMES_EVERY = timedelta(minutes=1)
+# A read that is refused again and again asks for the names no more often than this: it begins all waits anew, and a refusal
+# that stands for weeks must not use up the month's calls.
+NAMES_EVERY = timedelta(minutes=15)
 
 
 class Worker:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import TypeVar
 
-from syncd import log, ports
+from syncd import errors, log, ports
 from syncd.flow.trial import DEATHS_MAX, Trial
 from syncd.model.event import Delivery, Dirt, DirtyWork, Endpoint, Event
 from syncd.model.ids import EndpointId, RepositoryId
@@ -70,6 +70,7 @@ class Intake:
         self._quiet = quiet
         self._endpoints: Mapping[EndpointId, Endpoint] = {}
         self._repositories: frozenset[RepositoryId] = frozenset()
+        self._missed = False
         self._refused = 0
         self._refusal_told_s: float | None = None
         self.refresh(())
@@ -109,9 +110,18 @@ class Intake:
 
     def save(self, arrived: Sequence[ports.Arrived]) -> None:
         """Make a group of requests durable in one commit. Raises StoreError: then none of them is acknowledged."""
-        numbers = self._store.save_deliveries(arrived)
+        try:
+            numbers = self._store.save_deliveries(arrived)
+        except errors.StoreError:
+            self._missed = True
+            raise
         for number, one in zip(numbers, arrived, strict=True):
             _log.debug("delivery.accepted", delivery=number, endpoint=one.endpoint)
+
+    def take_missed(self) -> bool:
+        """Whether a delivery was turned away since the last call, because it could not be stored: its sender gives up in the end."""
+        missed, self._missed = self._missed, False
+        return missed
 
     def process(self) -> int:
         """

@@ -80,6 +80,10 @@ class Keeper:
         """
         processed = self._intake.process()
         self.moved, more = processed > 0, processed >= intake.PROCESS_MAX
+        if self._intake.take_missed():
+            self.moved = True
+            for context in self.contexts:
+                self._want_compare(context.name)
         for context in self.contexts:
             self._keep_endpoints(context)
         self._poll_airtable()

@@ -362,9 +362,10 @@ class Reading:
             ):
                 self._or_apart(Dirt.COMMIT, one.source_commit, self._read_builds, one.source_commit)
 
-    def has_builds_of(self, commit: str) -> bool:
-        """Whether the builds of this commit were read, whichever length of its hash asked for them."""
-        return any(commit.startswith(head) for head in self._builds)
+    def waits_for_builds_of(self, commit: str) -> bool:
+        """Whether the builds of this commit are still to be read: it is a head, and they were not read with the others."""
+        heads = {one.source_commit for one in self._current().values() if one.source_commit}
+        return any(commit.startswith(head) for head in heads - self._builds.keys())
 
     def _read_builds(self, commit: str) -> None:
         self._builds[commit] = self._context.changelog.fetch_builds(self._repository, commit)

@@ -316,7 +316,11 @@ def _answered(marks: Sequence[ports.DirtyWorkMark], reading: Reading, now: datet
             and not -LIST_LAG < now - mark.since < LIST_LAG
         )
         or (mark.work.dirt is Dirt.PULL_REQUEST and mark.work.name in listed and mark not in stale)
-        or (mark.work.dirt is Dirt.COMMIT and reading.has_builds_of(mark.work.name))
+        or (
+            mark.work.dirt is Dirt.COMMIT
+            and not reading.waits_for_builds_of(mark.work.name)
+            and not -LIST_LAG < now - mark.since < LIST_LAG
+        )
     ]
 
 

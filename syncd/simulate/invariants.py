@@ -528,6 +528,8 @@ def _step(case: Case, status: StatusRules, effect: Effect, earlier: list[Effect]
     if not people or people[-1] is not earlier[-1] or len(earlier) < 2:
         return
     edit, before = people[-1], earlier[-2]
+    if case.evidence.applies and not before.own and before.entry.at >= case.marks["begun"]:
+        return  # while a plan waited for a person, an illegal edit before this one was not put back yet
     if (edit.entry.at - before.entry.at).total_seconds() < 6 * _PEOPLE_S:
         return
     legal = any(
@@ -754,7 +756,8 @@ def fail_stop(case: Case) -> Iterator[Violation]:
     latency = timedelta(milliseconds=case.scenario.latency_ms)
     for at, good in (*spans, *case.disk_full):
         again = min(
-            (one for one in (*case.evidence.starts, good) if one is not None and one > at), default=case.marks["end"]
+            (*(one for one in case.evidence.starts if one > at), *((good,) if good is not None else ())),
+            default=case.marks["end"],
         )
         for _, service, method, path, _, _ in (one for one in case.evidence.sent if at + latency < one[0] < again):
             yield _broken("I32", f"{method} {path} to {service} after a commit had failed", at)

@@ -174,6 +174,7 @@ class House:
         self._trials: dict[str, trials.Trial] = {}
         self._employed: dict[SyncName, worker.Worker] = {}
         self._unasked: tuple[str, ...] = ()
+        self._asked_in_vain = False
         self._spec = outside.read_spec(config, environment)
         self.rules = self._resolve(self._spec, starting=True)
         self.generation = generation.Generation(store, witness, outside.clock, outside.ids)
@@ -197,13 +198,15 @@ class House:
     # ------------------------------------------------------------------------------------------------ the spec
 
     def reload(self) -> str:
-        """Read the spec again. Returns why the old one stays, or ""."""
+        """Read the spec again. Returns why the old one stays, or "". What a service could not answer is asked again soon."""
+        self._asked_in_vain = False
         try:
             spec = self.outside.read_spec(self._config, self._environment)
             fresh = self._resolve(spec)
         except errors.SpecError as error:
             return "; ".join(f"{one.file}:{one.line} {one.key}: {one.expected}" for one in error.problems)
         except errors.ServiceError as error:
+            self._asked_in_vain = True
             return f"its names cannot be resolved: {error.message}"
         except errors.StoreError as error:
             # A full disk must not end the daemon; a state that failed does so by itself.
@@ -387,7 +390,7 @@ class House:
 
     def _look_again(self) -> timedelta | None:
         """How soon the names are resolved again: a service that could not be asked may answer any minute."""
-        if self._unasked:
+        if self._unasked or self._asked_in_vain:
             return keeper.UNASKED_AGAIN
         blocked = self.rules.blocked or any(sync.blocked for sync in self.rules.syncs.values())
         return keeper.BLOCKED_AGAIN if blocked else None

@@ -138,8 +138,10 @@ class Control:
                 if plan_digest is not None:
                     return _ran(context, "", outcomes.Tally())
             for repository in context.sync.repositories:
-                if problem := full_compare.compare_repository(context, repository.id, now):
-                    raise errors.SyncdError(f"{problem}; nothing was applied", next_step="syncd status")
+                problem = full_compare.compare_repository(context, repository.id, now)
+                if problem is not None:
+                    why = full_compare.unreadable(repository.slug, problem)
+                    raise errors.SyncdError(f"{why}; nothing was applied", next_step="syncd status")
             refused = refusal.standing(context)
             # A refused plan is accepted as it was: of its records alone, and of the daemon's without rules in adoption.
             if refused is not None and refused.digest == plan_digest:

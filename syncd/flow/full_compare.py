@@ -94,14 +94,18 @@ def compare(context: Context, now: datetime, stop: Callable[[], str]) -> Compare
     Read everything and mark what differs.
 
     Raises:
-        ServiceError: Airtable could not be read; nothing was believed missing and the compare counts as not done.
+        ServiceError: Airtable could not be read, or a credential was refused; nothing was believed missing and the compare
+            counts as not done.
     """
     unread, missed = [], _missed(context, context.name)
     for repository in context.sync.repositories:
         if stop():
             break
-        if problem := compare_repository(context, repository.id, now):
-            unread.append(problem)
+        if (problem := compare_repository(context, repository.id, now)) is not None:
+            if problem.status == 401:
+                # The credential: every other read would be refused as well, each minute (AT12).
+                raise problem
+            unread.append(unreadable(repository.slug, problem))
     records, marked = compare_table(context, now)
     ended = context.clock.now()
     if not unread and not stop():
@@ -128,8 +132,13 @@ def compare(context: Context, now: datetime, stop: Callable[[], str]) -> Compare
     return done
 
 
-def compare_repository(context: Context, id: RepositoryId, now: datetime) -> str:
-    """Read one repository completely. Returns why it could not be read, or ""."""
+def unreadable(slug: str, error: errors.ServiceError) -> str:
+    """In words for people."""
+    return f"{slug} cannot be read: {error.message}"
+
+
+def compare_repository(context: Context, id: RepositoryId, now: datetime) -> errors.ServiceError | None:
+    """Read one repository completely. Returns why it could not be read, or None."""
     repository = next(one for one in context.sync.repositories if one.id == id)
     if not context.store.load_repositories([repository.id]):
         context.store.save_repository(repository)
@@ -138,12 +147,11 @@ def compare_repository(context: Context, id: RepositoryId, now: datetime) -> str
     except errors.Throttled:
         raise
     except errors.ServiceError as error:
-        trouble = f"{repository.slug} cannot be read: {error.message}"
-        work.set_trouble(context, repository, trouble, now)
+        work.set_trouble(context, repository, unreadable(repository.slug, error), now)
         again = retry.next_attempt(3, now, context.ids.jitter())
         context.store.mark_work([(DirtyWork(repository=repository.id, dirt=Dirt.REPOSITORY), None)], now, again)
-        return trouble
-    return ""
+        return error
+    return None
 
 
 def compare_table(context: Context, now: datetime) -> tuple[int, int]:

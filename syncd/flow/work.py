@@ -25,6 +25,8 @@ SINGLE_READS_MAX = 5
 # The services' clocks and ours differ: time windows overlap (reliability.md I19, CL06).
 OVERLAP = timedelta(minutes=10)
 CLAIM_MAX = 200
+# Nothing is given up sooner: the tries of a mark count, and those that failed with the whole service say nothing of its object.
+PARKED_AFTER = timedelta(minutes=1)
 # What was read may be older than the event that led to it: look again after these (BW18).
 LOOK_AGAIN = (timedelta(seconds=5), timedelta(seconds=30))
 # How long a list may not show what an event told of (reliability.md BB27).
@@ -194,7 +196,7 @@ def _put_off(
     """An object that cannot be read is tried again, later each time; in the end only its own records wait for it (I22)."""
     attempts = mark.attempts + 1
     reason = f"{repository.slug}: {mark.work.dirt.value} {mark.work.name} cannot be read: {error.message}"
-    if not retry.must_park(attempts):
+    if not retry.must_park(attempts) or timedelta(0) <= now - mark.since < PARKED_AFTER:
         again = retry.next_attempt(attempts, now, context.ids.jitter())
         context.store.release_work([mark], again, failed=True, error=reason)
         return

@@ -109,7 +109,8 @@ class Worker:
             self._compare_wanted = False
         passed = self._try(self.passing, lambda at: cycle.step(context, at, self._stop, self._trial))
         if passed is not None and passed.tally is not None:
-            self._tell_writes(passed.keys, passed.tally)
+            undecided = {one.record for one in passed.planned.records if one.pending}
+            self._tell_writes([key for key in passed.keys if key not in undecided], passed.tally)
         after = context.clock.now()
         if (read or (passed is not None and passed.claimed)) and not self._stop():
             return after

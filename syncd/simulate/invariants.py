@@ -578,7 +578,7 @@ def absence(case: Case) -> Iterator[Violation]:
         if (
             later
             and later[0].change.after == effect.change.before
-            and not case.outside_between(effect.entry.at, later[0].entry.at)
+            and not case.outside_between(effect.entry.at - timedelta(seconds=2), later[0].entry.at)
         ):
             name = _field_name(case, effect.change.attribute)
             yield _broken(
@@ -689,6 +689,8 @@ def _impatient(case: Case) -> Iterator[Violation]:
             or any(
                 before <= one <= at for one in (*case.evidence.applies, *(one for one, _, _ in case.evidence.reloads))
             )
+            # What could not be kept is not known.
+            or any(before <= one <= at for one in case.disk_struck)
         )
         if before is not None and at - before < _PATIENCE and not moved:
             waited = int((at - before).total_seconds())
@@ -772,7 +774,8 @@ def health(case: Case) -> Iterator[Violation]:
             if begin + timedelta(seconds=60) < at and status["state"] not in ("paused", "halted"):
                 yield _broken("I35", f"{scope} is paused, and the state is {status['state']}", at)
     for first, at, service, status in case.evidence.away:
-        if status["state"] == "ok":
+        if status["state"] == "ok" and not any(first <= one <= at and why for one, _, why in case.evidence.reloads):
+            # (What a reload met in vain, the daemon's own status tells.)
             yield _broken(
                 "I35", f"every request to {service} has failed since {first:%H:%M:%S}, and the state is ok", at
             )

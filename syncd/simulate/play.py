@@ -10,6 +10,7 @@ from typing import Any
 
 from syncd.simulate import invariants, mortal, overhear, people, setting, truth, world
 from syncd.simulate.case import Case, Violation
+from syncd.simulate.judges import ending
 from syncd.simulate.scenario import Net, Scenario
 from syncd.simulate.stage import Cut, Stage
 
@@ -94,7 +95,7 @@ def _live(stage: Stage, marks: dict[str, datetime], spans: list[tuple[datetime, 
     marks["healed"] = stage.clock.moment
     settled = _settle(stage)
     marks["settled"] = marks["end"] = stage.clock.moment
-    violations = list(invariants.convergence(gather(stage, marks, spans, whole=False)))
+    violations = list(ending.convergence(gather(stage, marks, spans, whole=False)))
     if not settled:
         violations.append(Violation(invariant="I01", text="it does not come to rest", at=marks["settled"]))
     # One more full pass: of this process, or of the next one, which begins with it.

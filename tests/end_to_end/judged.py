@@ -9,6 +9,7 @@ from syncd.commands import world as worlds
 from syncd.settings import Settings
 from syncd.simulate import invariants
 from syncd.simulate.case import Case, Violation
+from syncd.simulate.judges import deciding, ending, journalling, keeping, writing
 from syncd.simulate.scenario import Scenario
 from syncd.simulate.stage import Evidence
 from syncd.simulate.truth import Truth
@@ -18,18 +19,18 @@ from tests.end_to_end.running import House
 
 # What can be judged without the simulator's own record of ports, clocks and statuses.
 JUDGES = (
-    invariants.convergence,
-    invariants.owners,
-    invariants.foreign,
-    invariants.other_fields,
-    invariants.overwritten,
-    invariants.once,
-    invariants.graph,
-    invariants.absence,
-    invariants.journal,
-    invariants.processed,
-    invariants.secrets,
-    invariants.one_lead,
+    ending.convergence,
+    writing.owners,
+    writing.foreign,
+    writing.other_fields,
+    writing.overwritten,
+    writing.once,
+    deciding.graph,
+    writing.absence,
+    journalling.journal,
+    keeping.processed,
+    keeping.secrets,
+    writing.one_lead,
 )
 
 

@@ -107,7 +107,15 @@ class Worker:
         )
         if due and self._try(self.comparing, self._compare) is not None:
             self._compare_wanted = False
-        passed = self._try(self.passing, lambda at: cycle.step(context, at, self._stop, self._trial))
+            # Both sides were read: what a pass met before is over, also when nothing is left for it to try again.
+            self.passing.succeeded()
+        if self.comparing.not_before is not None:
+            # It is the guarantee: never later than the next one would be anyway.
+            self.comparing.not_before = min(self.comparing.not_before, context.clock.now() + self._interval())
+        # A pass to which nothing was due asked nobody, and proves nothing.
+        passed = self._try(
+            self.passing, lambda at: cycle.step(context, at, self._stop, self._trial), lambda found: found is not None
+        )
         if passed is not None and passed.tally is not None:
             undecided = {one.record for one in passed.planned.records if one.pending}
             self._tell_writes([key for key in passed.keys if key not in undecided], passed.tally)
@@ -155,7 +163,9 @@ class Worker:
         }
         return any(called.get(one.id, one.slug) != one.slug for one in self.context.sync.repositories)
 
-    def _try(self, effort: Effort, do: Callable[[datetime], T]) -> T | None:
+    def _try(
+        self, effort: Effort, do: Callable[[datetime], T], proves: Callable[[T], bool] = lambda _: True
+    ) -> T | None:
         now = self.context.clock.now()
         if self._stop() or not effort.may(now):
             return None
@@ -166,7 +176,8 @@ class Worker:
             if isinstance(error, errors.Rejected):
                 self._names_again(now)
             return None
-        effort.succeeded()
+        if proves(result):
+            effort.succeeded()
         return result
 
     def _names_again(self, now: datetime) -> None:
@@ -186,7 +197,7 @@ class Worker:
         # The budgets only stretch what the spec wishes: while that lies further ahead, nothing has to be computed.
         if before is not None and before + self.context.rules.daemon.compare_every < min(due):
             due.append(before + self._interval())
-        held_back = [effort.not_before for effort in self.efforts if effort.not_before is not None]
+        held_back = [one.not_before for one in self.efforts if one.not_before is not None and one.not_before > now]
         soonest = min(due)
         # Nothing is gained by waking before the trouble may be over.
         return max(soonest, min(held_back)) if held_back and soonest <= now else max(soonest, now)

@@ -443,9 +443,10 @@ class Stage:
     def _answered(self, service: str, method: str, path: str, body: bytes, answer: Response) -> None:
         status = answer.status
         self._note_strikes()
-        self._contact(
-            service, useless=status in _USELESS or status >= 500 or "html" in answer.headers.get("content-type", "")
-        )
+        if status != 403 or method == "GET":
+            # (A write that is forbidden says nothing of the service, and its record may be gone a minute later.)
+            html = "html" in answer.headers.get("content-type", "")
+            self._contact(service, useless=status in _USELESS or status >= 500 or html)
         if status == 429:
             self.evidence.throttled.append((self.clock.moment, service))
         if self._unseen:

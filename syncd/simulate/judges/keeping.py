@@ -172,7 +172,8 @@ def _addresses(image: bytes) -> list[str]:
     if PEOPLE_AT.encode() not in image:
         return []
     opened = sqlite3.connect(":memory:")
-    opened.deserialize(image)
+    # A file with a log says so in these two bytes (https://sqlite.org/fileformat2.html 1.3.3); an image in memory can have none.
+    opened.deserialize(image[:18] + b"\x01\x01" + image[20:])
     found = []
     for (table,) in opened.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
         for column in [row[1] for row in opened.execute(f'PRAGMA table_info("{table}")')]:

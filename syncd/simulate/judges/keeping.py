@@ -122,8 +122,8 @@ def _impatient(case: Case) -> Iterator[Violation]:
             or any(
                 before <= one <= at for one in (*case.evidence.applies, *(one for one, _, _ in case.evidence.reloads))
             )
-            # What could not be kept is not known.
-            or any(before <= one <= at for one in case.disk_struck)
+            # What could not be kept, or was not yet, is not known.
+            or any(before <= one <= at for one in (*case.disk_struck, *(died for died, _ in case.evidence.deaths)))
         )
         if before is not None and at - before < PATIENCE and not moved:
             waited = int((at - before).total_seconds())

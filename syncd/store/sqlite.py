@@ -709,9 +709,12 @@ class _Turn:
         return self._store._connection
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self._store._one_at_a_time.release()
-        if isinstance(error, sqlite3.Error):
-            raise self._store._trouble(error) from error
+        try:
+            # Before the next turn: after a read that failed nobody may write any more (ST02).
+            if isinstance(error, sqlite3.Error):
+                raise self._store._trouble(error) from error
+        finally:
+            self._store._one_at_a_time.release()
 
 
 def _mark(db: Connection, sync: SyncName, records: Iterable[RecordId], marking: Marking, lane: Lane) -> None:

@@ -341,8 +341,15 @@ def test_unknown_lists_never_lead_to_a_write_that_reads_them(case: tuple[SyncRul
     blind = replace(situation, work=replace(situation.work, incomplete=dict.fromkeys(List, "x")))
     made = plan.plan_record(blind, rules)
     assert made.actions == ()
-    allowed = {Kind.COLUMN, Kind.STATUS}
+    allowed = {Kind.COLUMN, Kind.STATUS, Kind.ILLEGAL_EDIT}
     assert {write.kind for write in made.writes} <= allowed
+    for write in made.writes:
+        if write.kind is Kind.ILLEGAL_EDIT:
+            # An edit is judged where no transition that waits for the lists could explain it.
+            assert rules.status is not None
+            assert isinstance(write.after, Text)
+            leaving = [edge for edge in rules.status.transitions if write.after.key in edge.sources]
+            assert not any(edge.when.lists for edge in leaving if edge.when is not None)
     moved = [write for write in made.writes if write.kind is Kind.STATUS]
     # An empty status still counts as the initial one.
     assert all(write.before is NOTHING and write.path == ("Planned",) for write in moved)

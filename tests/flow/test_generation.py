@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from syncd import wiring
+from syncd.flow import generation
+from syncd.model.ids import SyncName
 from syncd.store.generation import GenerationFile
 from tests.flow import stories
 from tests.flow.house import MINUTE, Lab
@@ -196,3 +198,22 @@ def test_a_witness_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     nowhere = GenerationFile(tmp_path / "missing" / "syncd.db")
     nowhere.write("x 1")
     assert nowhere.read() is None
+
+
+def test_the_row_of_a_state_that_is_not_believed_is_ended_as_it_is_written(tmp_path: Path) -> None:
+    """Found by a review of the simulator: a death between its beginning and its end left it without one for ever (I14)."""
+    lab = Lab(tmp_path)
+    stories.adopted(lab)
+    written = lab.store.save_intents
+
+    def and_die(*positional: object, **named: object) -> None:
+        written(*positional, **named)  # type: ignore[arg-type]
+        raise RuntimeError("the process died")
+
+    lab.store.save_intents = and_die  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        generation.disbelieve(
+            lab.store, lab.outside.ids, [(SyncName("features"), "x")], "an old image", lab.clock.now()
+        )
+    (row,) = [one for one in lab.journal() if one["kind"] == "state not believed"]
+    assert row["state"] == "applied"

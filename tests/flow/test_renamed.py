@@ -4,6 +4,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from syncd.flow import endpoints
+from syncd.model.ids import SyncName
+from syncd.sandbox.fault import Fault, FaultKind
 from tests.flow.house import Lab
 
 
@@ -52,3 +54,14 @@ def test_a_renamed_repository_keeps_its_webhook_and_its_secret(tmp_path: Path) -
     context = lab.crew.workers[0].context
     assert endpoints.source_of(context, "site") is not None
     assert lab.house.hook_secrets(context, "site") != []
+
+
+def test_a_reload_that_met_an_unreachable_service_is_repeated_by_itself(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, edit=lambda text: text.replace('"15m"', '"2d"'))
+    lab.adopt()
+    lab.run(timedelta(minutes=2))
+    lab.work("rename_repository", repository="web", name="site")
+    lab.bitbucket.arm(Fault(kind=FaultKind.REFUSE, route="/2.0/repositories/acme", count=1, status=503))
+    assert "cannot be resolved" in lab.reload()
+    lab.run(timedelta(minutes=3))
+    assert "site" in {one.slug for one in lab.house.rules.syncs[SyncName("features")].repositories}

@@ -198,7 +198,7 @@ class House:
     # ------------------------------------------------------------------------------------------------ the spec
 
     def reload(self) -> str:
-        """Read the spec again. Returns why the old one stays, or "". What a service could not answer is asked again soon."""
+        """Read the spec again. Returns why the old one stays, or "". What failed is tried again soon."""
         self._asked_in_vain = False
         try:
             spec = self.outside.read_spec(self._config, self._environment)
@@ -210,6 +210,7 @@ class House:
             return f"its names cannot be resolved: {error.message}"
         except errors.StoreError as error:
             # A full disk must not end the daemon; a state that failed does so by itself.
+            self._asked_in_vain = True
             return f"the state cannot be written: {error.message}"
         self._spec, self.rules = spec, fresh
         return ""

@@ -5,7 +5,7 @@ A ping only says "look"; the timer looks anyway. Cursor and marks become durable
 compare (reference/airtable.md 5.5).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,18 +23,22 @@ PAGES_MAX = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Polled:
-    """What a poll found. `compare`: what was missed cannot be known, compare in full. `broken`: make the hook again."""
+    """What a poll found. `compare`: what was missed cannot be known, compare in full."""
 
     pages: int
     records: int
     compare: bool = False
-    broken: str = ""
-    schema_changed: bool = False
 
 
-def poll(contexts: tuple[Context, ...], endpoint: Endpoint, now: datetime) -> Polled:
+def poll(
+    contexts: tuple[Context, ...], endpoint: Endpoint, now: datetime, noticed: Callable[[Changes], object]
+) -> Polled:
     """
     List payloads from the endpoint's cursor on, page by page, for every sync on its base.
+
+    Args:
+        noticed: is told each page before the cursor passes it: what a page says of the base or the hook comes only once, and
+            the state may refuse what follows.
 
     Raises:
         ServiceError: not everything was listed; the cursor stands where the last stored page ends.
@@ -44,7 +48,7 @@ def poll(contexts: tuple[Context, ...], endpoint: Endpoint, now: datetime) -> Po
     first = contexts[0]
     fields = {field.id: field for context in contexts for field in context.sync.table_fields.values()}
     cursor, pages, touched = endpoint.cursor, 0, 0
-    compare = schema_changed = False
+    compare = False
     while pages < PAGES_MAX:
         page = first.catalogue.fetch_changes(HookId(endpoint.hook), cursor, fields)
         pages += 1
@@ -55,21 +59,19 @@ def poll(contexts: tuple[Context, ...], endpoint: Endpoint, now: datetime) -> Po
         if page.schema_changed:
             # Before the cursor passes it: what a record was refused for may fit now.
             first.store.save_text(schema_key(first.sync.base), f"{endpoint.id} {page.next_cursor}")
+        noticed(page)
+        _tell_races(contexts, page)
         if page.next_cursor != cursor or marks:
             quiet = min(context.sync.quiet for context in contexts)
             edits = [edit for context in contexts for edit in _edits(context, page)]
             first.store.save_changes(endpoint.id, page.next_cursor, marks, now, now + quiet, edits=edits)
-        _tell_races(contexts, page)
         touched += sum(len(records) for records in marks.values())
-        schema_changed = schema_changed or page.schema_changed
         cursor = page.next_cursor
-        if page.broken:
-            return Polled(pages=pages, records=touched, compare=True, broken=page.broken)
-        if not page.more:
+        if page.broken or not page.more:
             break
     if compare:
         _log.warning("cursor.gap", endpoint=endpoint.id, cursor=endpoint.cursor)
-    return Polled(pages=pages, records=touched, compare=compare, schema_changed=schema_changed)
+    return Polled(pages=pages, records=touched, compare=compare)
 
 
 def noted_key(endpoint: Endpoint) -> str:

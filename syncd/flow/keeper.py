@@ -7,12 +7,13 @@ One thread calls `step(now)`; workers do the rest.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from syncd import errors
 from syncd.flow import changes, endpoints, intake
 from syncd.flow.context import Context
 from syncd.flow.effort import Effort
-from syncd.model.event import Dirt, DirtyWork, Endpoint
+from syncd.model.event import Changes, Dirt, DirtyWork, Endpoint
 from syncd.model.ids import EndpointId, RepositoryId, SyncName
 
 IDLE = timedelta(seconds=15)
@@ -148,7 +149,7 @@ class Keeper:
             return
         together = tuple(one for one in self.contexts if one.sync.base == context.sync.base)
         try:
-            polled = changes.poll(together, endpoint, now)
+            polled = changes.poll(together, endpoint, now, partial(self._noticed, context, endpoint))
         except errors.Gone:
             # The hook is gone (reference/airtable.md 5.5): make it again and compare.
             context.store.save_endpoint(replace(endpoint, active=False), None)
@@ -161,14 +162,16 @@ class Keeper:
         self.moved = True
         self._pinged.discard(endpoint.id)
         self._polled_at[f"airtable:{endpoint.subject}"] = now
-        if polled.broken:
-            context.store.save_endpoint(replace(endpoint, active=False), None)
-            self.check_endpoints()
-        if polled.schema_changed:
-            self._reload_schema()
         if polled.compare:
             for one in together:
                 self._want_compare(one.name)
+
+    def _noticed(self, context: Context, endpoint: Endpoint, page: Changes) -> None:
+        if page.schema_changed:
+            self._reload_schema()
+        if page.broken:
+            context.store.save_endpoint(replace(endpoint, active=False), None)
+            self.check_endpoints()
 
     def _poll_bitbucket(self) -> None:
         """Without deliveries: one list by update time per repository and period, through the same road as a mark."""

@@ -28,6 +28,12 @@ _ALONE = frozenset({
 _NEEDS_SWEEP = frozenset({
     FaultId.AW01, FaultId.AW02, FaultId.AW03, FaultId.AW04, FaultId.BW03, FaultId.BW13, FaultId.BW19,
 })  # fmt: skip
+# What the only net there is has to bear: without this hardly any life would meet both.
+_STRAINS = {
+    Net.HOOKS: (FaultId.BW01, FaultId.BW02, FaultId.BW02, FaultId.BW04, FaultId.BW07),
+    Net.POLLING: (FaultId.CL01, FaultId.CL01, FaultId.CL02, FaultId.CL03),
+    Net.SWEEP: (FaultId.CL01, FaultId.CL02, FaultId.CL02, FaultId.CL03),
+}
 # What only a guard of small numbers stops.
 _TIGHT = frozenset({FaultId.BU01, FaultId.BU02, FaultId.BU03})
 
@@ -68,6 +74,8 @@ def scenario(home: setting.Setting, seed: int, faults: Sequence[FaultId] | None 
     if FaultId.PR01 not in kinds and faults is None and Random(f"{seed}: death").random() < 0.1:
         # More of these than of any other fault: half of the promises are about them.
         kinds.append(FaultId.PR01)
+    if faults is None and random.random() < 0.15:
+        kinds += [random.choice(_STRAINS[net])] if net in _STRAINS else []
     ops = _ordinary(grounds, random, len(kinds))
     for chosen in kinds:
         at = _moment(random, last_s)
@@ -179,7 +187,18 @@ def _ordinary(grounds: Sequence[Ground], random: Random, stirred: int) -> list[O
         if made is None or made.verb in _SWEEP_ONLY.get(ground.net, ()):
             continue
         ops.append(_of(number, made))
+        if made.verb == "build" and random.random() < 0.5:
+            # A head has several builds mostly, and they disagree.
+            ops.append(_of(number, _other_build(made, random)))
     return ops
+
+
+def _other_build(build: Op, random: Random) -> Op:
+    """Of the same head, by another name."""
+    state = random.choice([one for one in _BUILD_STATES if one != build.arguments["state"]])
+    key = "lint" if build.arguments["key"] == "ci" else "ci"
+    at = round(build.at_s + random.choice((0.0, 1.0, 70.0)), 1)
+    return replace(build, at_s=at, arguments={**build.arguments, "key": key, "state": state})
 
 
 def _edit_title(on: Ground, random: Random, at: float) -> Op | None:
@@ -280,7 +299,7 @@ def _approve(on: Ground, random: Random, at: float) -> Op | None:
 
 
 def _build(on: Ground, random: Random, at: float) -> Op | None:
-    state = random.choice(("SUCCESSFUL", "FAILED", "INPROGRESS"))
+    state = random.choice(_BUILD_STATES)
     return Op(
         at_s=at,
         verb="build",
@@ -293,6 +312,7 @@ def _deploy(on: Ground, random: Random, at: float) -> Op | None:
     return Op(at_s=at, verb="deploy", arguments={"repository": random.randrange(on.slugs), "environment": where})
 
 
+_BUILD_STATES = ("SUCCESSFUL", "FAILED", "INPROGRESS")
 _WORK = (
     _edit_title, _edit_text, _edit_status, _edit_status, _edit_foreign, _hold, _create, _delete, _push, _push, _open, _pr_title,
     _pr_text, _merge, _decline, _approve, _build, _deploy,

@@ -192,7 +192,7 @@ def _window(
 
 
 def _something(on: Ground, at_s: float) -> Op:
-    """What somebody does after a clock was set back: what must not be lost."""
+    """What somebody does after a clock was set: what must not be lost."""
     acts: list[tuple[str, dict[str, Any]]] = [
         ("push", {"record": on.random.choice((2, 3))}),
         ("merge", {"pull_request": on.random.randrange(2)}),
@@ -383,7 +383,14 @@ def _gap(on: Ground) -> Parts | None:
     number = on.random.randrange(2)
     during = During(service="airtable", method="PATCH", after=on.random.choice((0, 0, 0, 1)))
     record = number + 2 if on.random.random() < 0.8 else on.record
+    dies = Death(
+        port="store",
+        what="save_changes",
+        when=on.random.choice(("before", "after")),
+        after=on.random.choice((0, 0, 1, 2)),
+    )
     return Parts(
+        deaths=(dies,) if on.random.random() < 0.2 else (),
         ops=(
             Op(at_s=at_s, verb=on.random.choice(("merge", "merge", "decline")), arguments={"pull_request": number}),
             Op(
@@ -393,7 +400,7 @@ def _gap(on: Ground) -> Parts | None:
                 during=during,
                 fault="AW14",
             ),
-        )
+        ),
     )
 
 
@@ -541,18 +548,21 @@ def _backup(on: Ground) -> Parts | None:
     )
 
 
-def _set_back(on: Ground) -> Parts:
-    """The clock is set back, and then something happens that not every net sees."""
-    seconds = on.random.choice((-61, -3600, -3600, -86_400))
-    after = on.at_s + on.random.choice((5.0, 61.0))
-    build = {"pull_request": on.random.randrange(2), "state": on.random.choice(("SUCCESSFUL", "FAILED"))}
-    seen = on.net in (Net.ALL, Net.SWEEP) and on.random.random() < 0.5
-    return Parts(
-        ops=(
-            Op(at_s=on.at_s, verb="jump", arguments={"seconds": seconds}, fault="CL02"),
-            Op(at_s=after, verb="build", arguments=build) if seen else _something(on, after),
+def _clock(fault: str, verb: str, *choices: int) -> Maker:
+    """The clock is another one, and then something happens that not every net sees."""
+
+    def make(on: Ground) -> Parts:
+        after = on.at_s + on.random.choice((5.0, 61.0))
+        build = {"pull_request": on.random.randrange(2), "state": on.random.choice(("SUCCESSFUL", "FAILED"))}
+        seen = on.net in (Net.ALL, Net.SWEEP) and on.random.random() < 0.5
+        return Parts(
+            ops=(
+                Op(at_s=on.at_s, verb=verb, arguments={"seconds": on.random.choice(choices)}, fault=fault),
+                Op(at_s=after, verb="build", arguments=build) if seen else _something(on, after),
+            )
         )
-    )
+
+    return make
 
 
 def _option(fault: str, act: str, **more: Any) -> Maker:
@@ -677,9 +687,9 @@ MAKERS: Mapping[FaultId, Maker] = {
     FaultId.NE02: _trouble("NE02", "tls", None, many=True),
     FaultId.NE04: _trouble("NE04", "refused", "bitbucket", many=True),
     FaultId.NE05: _trouble("NE05", "html", None, many=True),
-    FaultId.CL01: _op("CL01", "jump", seconds=lambda on: on.random.choice((3600, 86_400, 31_536_000))),
-    FaultId.CL02: _set_back,
-    FaultId.CL03: _op("CL03", "suspend", seconds=lambda on: on.random.choice((61, 600))),
+    FaultId.CL01: _clock("CL01", "jump", 3600, 86_400, 31_536_000),
+    FaultId.CL02: _clock("CL02", "jump", -61, -3600, -3600, -86_400),
+    FaultId.CL03: _clock("CL03", "suspend", 61, 600),
     FaultId.ST01: _disk("ST01", ("COMMIT", "INSERT", "UPDATE")),
     FaultId.ST02: _disk("ST02", ("SELECT",)),
     FaultId.ST03: _disk("ST03", ("COMMIT",)),

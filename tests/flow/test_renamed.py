@@ -3,6 +3,9 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from syncd import errors
 from syncd.flow import endpoints
 from syncd.model.ids import SyncName
 from syncd.sandbox.fault import Fault, FaultKind
@@ -65,3 +68,21 @@ def test_a_reload_that_met_an_unreachable_service_is_repeated_by_itself(tmp_path
     assert "cannot be resolved" in lab.reload()
     lab.run(timedelta(minutes=3))
     assert "site" in {one.slug for one in lab.house.rules.syncs[SyncName("features")].repositories}
+
+
+def test_a_reload_that_met_a_state_that_could_not_be_written_is_repeated_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(tmp_path, edit=lambda text: text.replace('"15m"', '"2d"'))
+    lab.adopt()
+    lab.run(timedelta(minutes=2))
+    lab.work("rename_repository", repository="web", name="site")
+    with monkeypatch.context() as full:
+        full.setattr(lab.store, "save_text", _full)
+        assert "cannot be written" in lab.reload()
+    lab.run(timedelta(minutes=3))
+    assert "site" in {one.slug for one in lab.house.rules.syncs[SyncName("features")].repositories}
+
+
+def _full(*_: object) -> None:
+    raise errors.StoreError("the disk is full")

@@ -157,6 +157,19 @@ def clears_of(plan: RecordPlan) -> int:
     return sum(mapping.removed(write.before, write.after) for write in plan.writes if write.kind not in _OWN)
 
 
+def follows_from_empty(plan: RecordPlan, situation: Situation) -> bool:
+    """
+    Whether something would be written where a cell is empty that held an agreed value: a person's edit, or what a changed
+    field or a deleted option left behind, which nobody meant (reliability.md SD03, SD05).
+    """
+    emptied = (
+        key
+        for key, agreed in situation.agreed.items()
+        if agreed is not NOTHING and situation.record.cells.get(key.field) is NOTHING and key not in situation.tolerated
+    )
+    return bool(plan.writes) and next(emptied, None) is not None
+
+
 def largest(plans: Sequence[RecordPlan]) -> tuple[str, ...]:
     """The ten largest changes as lines for people: most values emptied first, then most changes, then by record."""
     changed = [plan for plan in plans if is_change(plan)]

@@ -6,7 +6,7 @@ compare (reference/airtable.md 5.5).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd import log, ports
@@ -56,6 +56,8 @@ def poll(
         if page.gap or page.broken or _fell_short(first, endpoint, page, cursor):
             full_compare.forget(first, base=first.sync.base)
             compare = True
+            # What is gone may have told of it.
+            page = replace(page, schema_changed=True)
         if page.schema_changed:
             # Before the cursor passes it: what a record was refused for may fit now.
             first.store.save_text(schema_key(first.sync.base), f"{endpoint.id} {page.next_cursor}")

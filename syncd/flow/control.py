@@ -163,6 +163,12 @@ class Control:
             except errors.SyncdError:
                 context.store.release_records(keys, now, failed=False)
                 raise
+            if done.schema_changed:
+                self._reload()
+                raise errors.Refused(
+                    f"{context.name}: the fields of the table changed since the spec was read; nothing was applied",
+                    next_step="syncd plan",
+                )
             if done.verdict:
                 raise errors.Refused(
                     done.verdict,
@@ -177,7 +183,11 @@ class Control:
                 # What waited behind the refusal goes on.
                 known = sorted(context.store.load_known(context.name))
                 context.store.mark_records(context.name, known, ports.Lane.COMPARE, after, after)
-            return _ran(context, done.run, done.tally or outcomes.Tally())
+            tally = done.tally or outcomes.Tally()
+            if tally.refused:
+                # As the worker does: it may name a field that is gone, or has another type now.
+                self._reload()
+            return _ran(context, done.run, tally)
 
     def _claim(self, context: Context, ids: Sequence[RecordId], now: datetime) -> list[ports.DirtyRecord]:
         context.store.mark_records(context.name, ids, ports.Lane.EDIT, now, now)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from syncd import errors, log, ports
 from syncd.core import guard, retry
-from syncd.flow import apply, collect, digest, full_compare, outcomes, planning, recover, refusal, work
+from syncd.flow import apply, collect, digest, full_compare, outcomes, planning, recover, refusal, schema, work
 from syncd.flow.context import Context
 from syncd.flow.trial import Trial
 from syncd.model.change import AgreedKey, Kind, Plan, RecordPlan, RecordState
@@ -39,6 +39,7 @@ class Pass:
         planned: what it would do or did.
         verdict: the guard's refusal in words, or "".
         keys: the records that were claimed for it.
+        schema_changed: nothing was sent: the table is another one than the rules know.
     """
 
     claimed: int
@@ -49,6 +50,7 @@ class Pass:
     run: str = ""
     digest: str = ""
     keys: tuple[RecordId, ...] = ()
+    schema_changed: bool = False
 
 
 def step(context: Context, now: datetime, stop: Callable[[], str], trial: Trial | None = None) -> Pass | None:
@@ -150,6 +152,10 @@ def carry_out(
             f"{context.name}: both sides changed since plan {expected} was made; it would now be {plan_digest}",
             next_step="syncd plan",
         )
+    emptied = any(guard.follows_from_empty(one, by_record[one.record]) for one in sendable.records)
+    if emptied and (by != "daemon" or refusal.standing(context) is None) and not schema.stands(context):
+        context.store.release_records(keys, now + REFUSED_AGAIN, failed=False)
+        return Pass(claimed=0, planned=planned, digest=plan_digest, schema_changed=True)
     verdict = judge(context, sendable, collected.situations, now, accepting=accepting)
     if not verdict.allowed and not accept_mass_change:
         _refuse(context, keys, verdict, plan_digest, now, accepting=accepting)

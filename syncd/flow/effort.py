@@ -24,10 +24,16 @@ class Effort:
         self.not_before: datetime | None = None
         self._failed_at = datetime.max.replace(tzinfo=UTC)
         self._attempts = 0
+        self._asked_to_wait = False
 
     def may(self, now: datetime) -> bool:
         """Whether it is time to try. A clock that was set back since it failed does not put it off (CL02)."""
         return self.not_before is None or not self._failed_at <= now < self.not_before
+
+    def hurry(self) -> None:
+        """Somebody wants it now: a wait of our own ends, one that a service asked for does not."""
+        if not self._asked_to_wait:
+            self.not_before = None
 
     def succeeded(self) -> None:
         """It worked: the next one may follow at once."""
@@ -47,6 +53,7 @@ class Effort:
         self._attempts += 1
         self._failed_at = now
         self.trouble = f"{self.purpose}: {error.message}"
+        self._asked_to_wait = isinstance(error, errors.Throttled)
         match error:
             case errors.Throttled():
                 self.not_before = error.retry_at

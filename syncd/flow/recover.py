@@ -91,9 +91,10 @@ def resolve(context: Context, now: datetime) -> datetime | None:
         if one.state != Result.UNKNOWN.value:
             continue
         # From the last look on, not from the sending: an answer that was waited for in vain must not use the waits up.
-        due = (one.looked_at or one.sent_at or one.at) + LOOK_AFTER[min(one.attempts, len(LOOK_AFTER) - 1)]
-        if due > now:
-            again.append(due)
+        since, wait = one.looked_at or one.sent_at or one.at, LOOK_AFTER[min(one.attempts, len(LOOK_AFTER) - 1)]
+        # A clock that was set back since then does not put the look off (CL02).
+        if timedelta(0) <= now - since < wait:
+            again.append(since + wait)
             continue
         try:
             following = _resolve(context, one, now)

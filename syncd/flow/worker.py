@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 # With nothing to do the worker looks this often; a ping or a command wakes it earlier.
 IDLE = timedelta(seconds=30)
-# A read that is refused again and again asks for the names no more often than this: it begins all waits anew, and a refusal
+# What is refused again and again asks for the names no more often than this: it begins all waits anew, and a refusal
 # that stands for weeks must not use up the month's calls.
 NAMES_EVERY = timedelta(minutes=15)
 
@@ -52,7 +52,7 @@ class Worker:
         self._stop = stop
         self._begun = False
         # Whatever was delivered while no process ran is lost, and a new spec changes what every record's plan says.
-        self._compare_wanted = True
+        self._compare_wanted, self._hurried = True, False
         self.recovering = Effort(f"{context.name}: looking up what a lost answer did")
         self.reading = Effort(f"{context.name}: reading Bitbucket")
         self.comparing = Effort(f"{context.name}: comparing both sides in full")
@@ -68,8 +68,8 @@ class Worker:
         return (self.recovering, self.reading, self.comparing, self.passing, self.writing, self.stepping)
 
     def want_compare(self) -> None:
-        """Compare in full at the next step: something may have been missed."""
-        self._compare_wanted = True
+        """Compare in full at the next step: something may have been missed, or a person asks for it."""
+        self._compare_wanted = self._hurried = True
 
     def succeed(self, before: "Worker") -> None:
         """Take over from a worker of the same process and the same rules: what it compared need not be compared again."""
@@ -102,6 +102,9 @@ class Worker:
         context = self.context
         looked = self._try(self.recovering, lambda at: recover.resolve(context, at))
         read = self._try(self.reading, lambda at: work.refresh(context, at))
+        if self._hurried:
+            self._hurried = False
+            self.comparing.hurry()
         due = self._compare_wanted or (
             full_compare.is_due(context, context.clock.now()) and self._afforded(context.clock.now())
         )
@@ -116,9 +119,13 @@ class Worker:
         passed = self._try(
             self.passing, lambda at: cycle.step(context, at, self._stop, self._trial), lambda found: found is not None
         )
+        if passed is not None and passed.schema_changed:
+            self._reload()
         if passed is not None and passed.tally is not None:
             undecided = {one.record for one in passed.planned.records if one.pending}
             self._tell_writes([key for key in passed.keys if key not in undecided], passed.tally)
+            if passed.tally.refused:
+                self._names_again(context.clock.now())
         after = context.clock.now()
         if (read or (passed is not None and passed.claimed)) and not self._stop():
             return after
@@ -181,7 +188,10 @@ class Worker:
         return result
 
     def _names_again(self, now: datetime) -> None:
-        """A read that is refused for what it says may name a field that is gone: without payloads nothing else tells (SD02)."""
+        """
+        What is refused for what it says may name a field that is gone, or has another type now: without payloads nothing else
+        tells, and the refusal of one cell takes the record's others along (SD02, SD03).
+        """
         if self._named_at is None or not timedelta(0) <= now - self._named_at < NAMES_EVERY:
             self._named_at = now
             self._reload()

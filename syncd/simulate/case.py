@@ -6,7 +6,7 @@ other durable tables. Nothing of the daemon itself.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -199,12 +199,14 @@ class Case:
             }
         )
         records, names = self._records(), defaultdict[str, list[str]](list)
+        restored = max(self.evidence.restored_at, default=self.marks["begun"] - timedelta(days=1))
         for name, id in self.repositories.items():
             names[id].append(name)
         for place, every in self.history.items():
             moves = _without_restores(every)
             people = [one for one in moves if not one.own]
-            if len(people) < len(moves):
+            # With an old state in its place, what was agreed before is not known any more.
+            if any(one.own and one.entry.at > restored for one in moves):
                 made.wrote.add(place)
             if people:
                 uuid, found, number = place[0].partition("#")

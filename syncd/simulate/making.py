@@ -302,12 +302,13 @@ def _drift(fault: str, *choices: tuple[str, dict[str, Any]]) -> Maker:
 
     def make(on: Ground) -> Parts | None:
         act, more = on.random.choice(choices)
-        if act == "retype_field" and on.net is Net.SWEEP:
-            # Without payloads nothing tells of it before a write is refused, and that takes the record's other cells along.
-            return None
         arguments = {"act": act, **more}
         if act in ("delete_field", "retype_field"):
-            names = [one for one in (on.text, *on.owned) if one]
+            # What these two read as something else is told as it is; without payloads that it changed is heard of later.
+            names = (
+                [on.url, on.status] if on.net is not Net.SWEEP and on.random.random() < 0.4 else [on.text, *on.owned]
+            )
+            names = [one for one in names if one]
             if not names:
                 return None
             arguments["field"] = on.random.choice(names)

@@ -150,6 +150,9 @@ def _resolve_sync(
     gone = drift.of(name, names.lost)
     fields = tuple(rule for rule in fields if not gone.blocks_field(rule))
     status = None if gone.status else status
+    # A field that no longer fits is as good as deleted: its cell is neither read as a link nor written.
+    link_field = None if ("link", "url") in gone.places else link_field
+    columns = replace(columns, **{str(path[1]): None for path in gone.places if path[0] == "record"})
     actions = tuple(rule for rule in actions if not gone.blocks_action(rule))
     fetch = {
         field.id

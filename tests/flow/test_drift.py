@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from syncd import errors, wiring
+from syncd.sandbox.fault import Fault, FaultKind
 from syncd.settings import Settings
 from syncd.store import sqlite
 from tests.flow.house import MINUTE, Lab
@@ -130,3 +131,96 @@ def test_a_mistake_of_a_changed_spec_is_no_drift(tmp_path: Path) -> None:
     assert lab.reload(lambda text: text.replace('"Confidence"', '"Confidenze"')) != ""
     with pytest.raises(errors.SpecError):
         lab.restart()
+
+
+# ------------------------------------------------------------------------------- nothing tells of it before it matters
+
+
+def unheard(lab: Lab) -> None:
+    """No payload is read any more: what the base says of its schema does not reach us."""
+    lab.airtable.arm(Fault(kind=FaultKind.REFUSE, route="/payloads", count=None, status=503))
+
+
+def requests_for_the_schema(lab: Lab) -> int:
+    """How often the base's tables were asked for."""
+    return sum(entry.path.endswith("/tables") and bool(entry.status) for entry in lab.airtable.inner.log)
+
+
+def compared(lab: Lab) -> None:
+    """The next full compare, and what follows from it."""
+    lab.control.compare("features")
+    lab.run(3 * MINUTE)
+
+
+def test_cells_that_another_type_emptied_are_no_edits(tmp_path: Path) -> None:
+    """Found by the simulator (SD03, I13): every description of the table would have been emptied."""
+    lab = adopted(tmp_path)
+    repository, number = lab.world.pull_requests["Audit log"]
+    before = lab.pull_request(repository, number)["description"]
+    assert before
+    unheard(lab)
+    schema(lab, "retype_field", field="Details", type="number", options={"precision": 0})
+    assert "Details" not in lab.cells("Audit log")
+    lab.edit("Audit log", Name="Audit trail")
+    compared(lab)
+    assert lab.pull_request(repository, number)["description"] == before
+    assert "Audit trail" in lab.pull_request(repository, number)["title"], "every other rule goes on"
+    assert any('"Details"' in reason and "number" in reason for reason in lab.status()["reasons"])
+
+
+def test_a_person_cannot_apply_what_another_type_emptied(tmp_path: Path) -> None:
+    lab = adopted(tmp_path)
+    repository, number = lab.world.pull_requests["Audit log"]
+    before = lab.pull_request(repository, number)["description"]
+    unheard(lab)
+    schema(lab, "retype_field", field="Details", type="number", options={"precision": 0})
+    with pytest.raises(errors.Refused, match="the fields of the table changed") as refused:
+        lab.apply()
+    assert refused.value.next_step == "syncd plan"
+    lab.run(2 * MINUTE)
+    lab.apply()
+    assert lab.pull_request(repository, number)["description"] == before
+
+
+def test_a_cell_that_a_person_emptied_costs_one_look_at_the_schema(tmp_path: Path) -> None:
+    lab = adopted(tmp_path)
+    repository, number = lab.world.pull_requests["Audit log"]
+    before = requests_for_the_schema(lab)
+    lab.edit("Audit log", Name="Audit trail")
+    lab.run(2 * MINUTE)
+    assert requests_for_the_schema(lab) == before, "an edit costs none"
+    lab.edit("Audit log", Details="")
+    lab.run(2 * MINUTE)
+    assert lab.pull_request(repository, number)["description"] == ""
+    assert requests_for_the_schema(lab) == before + 1
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["payloads are read", "no payload is read"])
+@pytest.mark.parametrize("field", ["PR URL", "Sync note", "Sync state", "Sync run", "Merged at"])
+def test_a_field_that_fits_no_more_takes_no_other_cell_along(tmp_path: Path, field: str, heard: bool) -> None:
+    """Found by the simulator (SD08, I01): all cells of a row go in one request, and it was refused for that one."""
+    lab = adopted(tmp_path)
+    if not heard:
+        unheard(lab)
+    schema(lab, "retype_field", field=field, type="autoNumber")
+    repository, number = lab.world.pull_requests["Audit log"]
+    lab.work("merge", repository=repository, id=number, user="ada")
+    compared(lab)
+    compared(lab)
+    cells = lab.cells("Audit log")
+    assert (cells["Status"], cells["PR state"]) == ("Merged", "Merged")
+    told = lab.status()
+    if heard:
+        assert any(f'"{field}"' in reason and "autoNumber" in reason for reason in told["reasons"]), told["reasons"]
+    assert told["syncs"]["features"]["errors"] == 0
+
+
+def test_payloads_that_are_gone_may_have_told_of_another_type(tmp_path: Path) -> None:
+    """AW04: what was missed is compared, and the names are asked for again."""
+    lab = adopted(tmp_path)
+    schema(lab, "retype_field", field="Sync note", type="autoNumber")
+    lab.edit("Audit log", Name="Audit trail")
+    lab.person("drop_payloads")
+    lab.run(10 * MINUTE)
+    told = lab.status()
+    assert any('"Sync note"' in reason and "autoNumber" in reason for reason in told["reasons"]), told["reasons"]

@@ -27,8 +27,9 @@ def adopted(folder: Path, **named: Any) -> Lab:
 
 def test_one_refused_record_of_ten_is_parked_alone_and_heals_with_its_cause(tmp_path: Path) -> None:
     lab = adopted(tmp_path)
-    # The schema is not read again before the write: else the field would be blocked for all (tests/flow/test_drift.py).
+    # The schema is not read again: else the field would be blocked for all (tests/flow/test_drift.py).
     reload, lab.crew.keeper._reload_schema = lab.crew.keeper._reload_schema, lambda: None
+    lab.crew.workers[0]._reload = lambda: None
     lab.person("delete_choice", table="Features", field="PR state", choice="Declined")
     lab.work("decline", repository="api", id=1)
     lab.work("merge", repository="api", id=2)

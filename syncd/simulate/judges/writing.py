@@ -283,9 +283,17 @@ def _collision(
                 continue
             after = [one for place in (here, there) for one in case.history[place] if one.entry.at > left.entry.at]
             after.sort(key=lambda one: one.entry.at)
-            if after and after[0].own and not any(left.entry.at < at <= after[0].entry.at for at in decided):
+            if not after or not _asks(case, after[0].entry.at, here[1]):
+                continue
+            if after[0].own and not any(left.entry.at < at <= after[0].entry.at for at in decided):
                 yield broken(
                     "I06",
                     f"{name} of {here[0]} was changed on both sides, and syncd wrote without asking",
                     after[0].entry.at,
                 )
+
+
+def _asks(case: Case, at: datetime, field: str) -> bool:
+    """Whether the spec that was in force asks about this field."""
+    rules = [rule for sync in case.syncs(case.rules_at(at)) for rule in sync.fields if rule.field.id == field]
+    return any(rule.owner is Owner.BOTH and rule.conflict is ConflictRule.ASK for rule in rules)

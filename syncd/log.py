@@ -45,6 +45,10 @@ EVENTS: dict[str, tuple[str, str]] = {
     "endpoint.adopted": ("info", "an existing webhook of ours was taken over"),
     "endpoint.renewed": ("info", "a webhook's life was extended"),
     "endpoint.lost": ("warning", "a webhook is gone, expired or switched off; it is made again"),
+    "schema.changed": (
+        "warning",
+        "fields are not as the rules know them; records with a cell that became empty wait for that",
+    ),
     "cursor.gap": ("warning", "payloads are missing; a full compare follows"),
     "compare.finished": ("info", "a full compare ended: counts, duration"),
     "state.doubted": ("error", "the state is older than what was at work here; every sync of it waits for a person"),

@@ -157,17 +157,15 @@ def clears_of(plan: RecordPlan) -> int:
     return sum(mapping.removed(write.before, write.after) for write in plan.writes if write.kind not in _OWN)
 
 
-def follows_from_empty(plan: RecordPlan, situation: Situation) -> bool:
+def holds_emptied(situation: Situation) -> bool:
     """
-    Whether something would be written where a cell is empty that held an agreed value: a person's edit, or what a changed
-    field or a deleted option left behind, which nobody meant (reliability.md SD03, SD05).
+    Whether a cell is empty that held an agreed value: a person's edit, or what a changed field or a deleted option left
+    behind, which nobody meant (reliability.md SD03, SD05).
     """
-    emptied = (
-        key
+    return any(
+        agreed is not NOTHING and situation.record.cells.get(key.field) is NOTHING and key not in situation.tolerated
         for key, agreed in situation.agreed.items()
-        if agreed is not NOTHING and situation.record.cells.get(key.field) is NOTHING and key not in situation.tolerated
     )
-    return bool(plan.writes) and next(emptied, None) is not None
 
 
 def largest(plans: Sequence[RecordPlan]) -> tuple[str, ...]:

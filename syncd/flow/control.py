@@ -119,11 +119,16 @@ class Control:
         unknown = sorted(set(accept) - {"mass-change"})
         if unknown:
             raise errors.UsageError(f"nothing called {unknown[0]!r} can be accepted; there is: mass-change")
-        runs = [self._apply(context, plan_digest, "mass-change" in accept) for context in self._chosen(sync)]
+        ran = [(context, *self._apply(context, plan_digest, "mass-change" in accept)) for context in self._chosen(sync)]
+        if any(tally.refused for _, _, tally in ran):
+            # As the worker does: it may name a field that is gone, or has another type now. After the last of them, as a
+            # reload ends what is under way.
+            self._reload()
         self._wake()
-        return {"runs": runs, "plans_left": 0}
+        return {"runs": [_ran(*one) for one in ran], "plans_left": 0}
 
-    def _apply(self, context: Context, plan_digest: str | None, accept_mass_change: bool) -> dict[str, Any]:
+    def _apply(self, context: Context, plan_digest: str | None, accept_mass_change: bool) -> tuple[str, outcomes.Tally]:
+        """Returns the run's id, and what it did."""
         with self._exclusive(context.name):
             now = self._clock.now()
             paused = context.switch.paused(context.name, None)
@@ -136,7 +141,7 @@ class Control:
                 context.store.save_acceptance_once(context.name, emptied)
                 self._want_compare(context.name)
                 if plan_digest is not None:
-                    return _ran(context, "", outcomes.Tally())
+                    return "", outcomes.Tally()
             for repository in context.sync.repositories:
                 problem = full_compare.compare_repository(context, repository.id, now)
                 if problem is not None:
@@ -183,11 +188,7 @@ class Control:
                 # What waited behind the refusal goes on.
                 known = sorted(context.store.load_known(context.name))
                 context.store.mark_records(context.name, known, ports.Lane.COMPARE, after, after)
-            tally = done.tally or outcomes.Tally()
-            if tally.refused:
-                # As the worker does: it may name a field that is gone, or has another type now.
-                self._reload()
-            return _ran(context, done.run, tally)
+            return done.run, done.tally or outcomes.Tally()
 
     def _claim(self, context: Context, ids: Sequence[RecordId], now: datetime) -> list[ports.DirtyRecord]:
         context.store.mark_records(context.name, ids, ports.Lane.EDIT, now, now)

@@ -13,7 +13,7 @@ from syncd.core import guard, retry
 from syncd.flow import apply, collect, digest, full_compare, outcomes, planning, recover, refusal, schema, work
 from syncd.flow.context import Context
 from syncd.flow.trial import Trial
-from syncd.model.change import AgreedKey, Kind, Plan, RecordPlan, RecordState
+from syncd.model.change import AgreedKey, Kind, Plan, RecordPlan, RecordState, Side
 from syncd.model.ids import RecordId
 from syncd.model.situation import Situation
 
@@ -39,7 +39,8 @@ class Pass:
         planned: what it would do or did.
         verdict: the guard's refusal in words, or "".
         keys: the records that were claimed for it.
-        schema_changed: nothing was sent: the table is another one than the rules know.
+        schema_changed: the table is another one than the rules know. What might follow from that waits; for a person who
+            applies a plan nothing is sent.
     """
 
     claimed: int
@@ -136,10 +137,8 @@ def carry_out(
     by_record = {situation.record.id: situation for situation in collected.situations}
     marks = {key.record: key for key in keys}
     accepted = context.sync.fingerprint in context.store.load_accepted(context.name)
-    sendable = Plan(
-        sync=planned.sync,
-        spec_hash=planned.spec_hash,
-        at=planned.at,
+    sendable = replace(
+        planned,
         records=tuple(
             _unparked(_sendable(context, one, accepted, accepting=accepting), by_record[one.record])
             for one in planned.records
@@ -152,10 +151,14 @@ def carry_out(
             f"{context.name}: both sides changed since plan {expected} was made; it would now be {plan_digest}",
             next_step="syncd plan",
         )
-    emptied = any(guard.follows_from_empty(one, by_record[one.record]) for one in sendable.records)
-    if emptied and (by != "daemon" or refusal.standing(context) is None) and not schema.stands(context):
-        context.store.release_records(keys, now + REFUSED_AGAIN, failed=False)
+    doubtful = _doubtful(context, sendable, by_record)
+    if doubtful and by != "daemon":
+        context.store.release_records(keys, now, failed=False)
         return Pass(claimed=0, planned=planned, digest=plan_digest, schema_changed=True)
+    if doubtful:
+        made = planning.put_off(made, doubtful)
+        planned = made.plan
+        sendable = replace(sendable, records=tuple(one for one in sendable.records if one.record not in doubtful))
     verdict = judge(context, sendable, collected.situations, now, accepting=accepting)
     if not verdict.allowed and not accept_mass_change:
         _refuse(context, keys, verdict, plan_digest, now, accepting=accepting)
@@ -190,7 +193,37 @@ def carry_out(
     tally = run.carry_out()
     if trial is not None:
         trial.tripped = (trial.tripped - by_record.keys()) | tally.tripped
-    return Pass(claimed=len(keys), planned=planned, tally=tally, run=run.run, digest=plan_digest)
+    return Pass(
+        claimed=len(keys),
+        planned=planned,
+        tally=tally,
+        run=run.run,
+        digest=plan_digest,
+        schema_changed=bool(doubtful),
+    )
+
+
+def _doubtful(context: Context, sendable: Plan, situations: Mapping[RecordId, Situation]) -> Mapping[RecordId, str]:
+    """
+    Records with an empty cell that held an agreed value, and why they wait, when the table is another one than the rules
+    know: one request, and only when something of such a record would go out.
+    """
+    emptied = [one for one in sendable.records if _sides(one) and guard.holds_emptied(situations[one.record])]
+    if not emptied:
+        return {}
+    open_sides = {side for side in Side if not context.switch.paused(context.name, side)}
+    waiting = [one.record for one in emptied if _sides(one) & open_sides]
+    changed = schema.changed(context, context.catalogue.fetch_tables()) if waiting else ()
+    if not changed:
+        return {}
+    _log.warning("schema.changed", sync=context.name, fields=changed, records=len(waiting))
+    why = f"the fields of the table changed ({', '.join(changed)}), and a cell of it is empty: the spec's names are asked for again"
+    return dict.fromkeys(waiting, why)
+
+
+def _sides(planned: RecordPlan) -> set[Side]:
+    """Where something of it would go."""
+    return {write.side for write in planned.writes} | ({Side.BITBUCKET} if planned.actions else set())
 
 
 def _looked_up(context: Context, keys: Sequence[ports.DirtyRecord], now: datetime) -> tuple[ports.DirtyRecord, ...]:

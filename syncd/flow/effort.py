@@ -31,7 +31,7 @@ class Effort:
         return self.not_before is None or not self._failed_at <= now < self.not_before
 
     def hurry(self) -> None:
-        """Somebody wants it now: a wait of our own ends, one that a service asked for does not."""
+        """Somebody wants it now: a wait of our own ends, one that a service asked for or a refused credential does not."""
         if not self._asked_to_wait:
             self.not_before = None
 
@@ -53,7 +53,7 @@ class Effort:
         self._attempts += 1
         self._failed_at = now
         self.trouble = f"{self.purpose}: {error.message}"
-        self._asked_to_wait = isinstance(error, errors.Throttled)
+        self._asked_to_wait = isinstance(error, errors.Throttled | errors.Unauthorised)
         match error:
             case errors.Throttled():
                 self.not_before = error.retry_at

@@ -54,6 +54,7 @@ class Keeper:
         self._want_compare = want_compare
         self._reload_schema = reload_schema
         self._pinged: set[EndpointId] = set()
+        self._schema_moved = False
         self._polled_at: dict[str, datetime] = {}
         self._checked_at: dict[SyncName, datetime] = {}
         self._failed: dict[SyncName, frozenset[str]] = {}
@@ -158,6 +159,10 @@ class Keeper:
         except errors.ServiceError as error:
             effort.failed(error, context.clock.now(), context.ids.jitter())
             return
+        finally:
+            if self._schema_moved:
+                self._schema_moved = False
+                self._reload_schema()
         effort.succeeded()
         self.moved = True
         self._pinged.discard(endpoint.id)
@@ -167,8 +172,8 @@ class Keeper:
                 self._want_compare(one.name)
 
     def _noticed(self, context: Context, endpoint: Endpoint, page: Changes) -> None:
-        if page.schema_changed:
-            self._reload_schema()
+        # Asked for when the poll is over, whole or not: a reload ends what is under way.
+        self._schema_moved |= page.schema_changed
         if page.broken:
             context.store.save_endpoint(replace(endpoint, active=False), None)
             self.check_endpoints()

@@ -168,6 +168,8 @@ class BudgetGate:
             return None
         quota = code == ports.QUOTA_CODE
         until = self._ledger.penalise(self._names, _retry_after(headers), until_month=quota)
+        # At once: the next process must keep to it, too.
+        self._ledger.save()
         _log.warning("side.throttled", budget=self._names[0], until=until.isoformat(), quota=quota)
         return until
 

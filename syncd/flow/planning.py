@@ -111,6 +111,15 @@ def _make(context: Context, ids: Sequence[RecordId], now: datetime, *, again: bo
     )
 
 
+def put_off(made: Planned, why: Mapping[RecordId, str]) -> Planned:
+    """The same with these records undecided."""
+    records = (
+        replace(_unread(one.record, why[one.record]), linked=one.linked) if one.record in why else one
+        for one in made.plan.records
+    )
+    return replace(made, plan=replace(made.plan, records=tuple(records)), undecided={**made.undecided, **why})
+
+
 def tell(context: Context, record: RecordId, error: Exception) -> None:
     """The log's line on a fault of ours."""
     _log.error("record.failed", sync=context.name, record=record, kind=type(error).__name__, trace=fault.trace(error))

@@ -1,30 +1,21 @@
-"""Whether a table is still as the rules know it: looked at before anything is written because a cell is empty."""
+"""
+Whether a table is still as the rules know it: asked before anything is written where a cell is empty that held an agreed value.
 
-from collections.abc import Iterable
+A field that got another type shows its old values as empty, and so does a deleted option (reliability.md SD03, SD05).
+"""
 
-from syncd import log
+from collections.abc import Iterable, Sequence
+
 from syncd.flow.context import Context
 from syncd.model.ids import FieldId
-from syncd.model.schema import Field
-
-_log = log.logger("flow.schema")
+from syncd.model.schema import Field, Table
 
 
-def stands(context: Context) -> bool:
-    """
-    Ask for the base's schema: one request. An answer that differs means that the names are to be resolved again first: a
-    field of another type shows its old values as empty, and so does a deleted option (reliability.md SD03, SD05).
-
-    Raises:
-        ServiceError: it could not be read.
-    """
-    sync = context.sync
-    found = next((table for table in context.catalogue.fetch_tables() if table.id == sync.table), None)
+def changed(context: Context, tables: Sequence[Table]) -> tuple[str, ...]:
+    """The names of the fields that the rules read and that are not there any more as they know them, by the base's schema."""
+    found = next((table for table in tables if table.id == context.sync.table), None)
     now = _shapes(found.fields if found is not None else ())
-    changed = [field.name for field in context.fields() if now.get(field.id) != _shapes([field])[field.id]]
-    if changed:
-        _log.warning("schema.changed", sync=context.name, fields=changed)
-    return not changed
+    return tuple(field.name for field in context.fields() if now.get(field.id) != _shapes([field])[field.id])
 
 
 def _shapes(fields: Iterable[Field]) -> dict[FieldId, tuple[object, ...]]:

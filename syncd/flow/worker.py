@@ -120,7 +120,7 @@ class Worker:
             self.passing, lambda at: cycle.step(context, at, self._stop, self._trial), lambda found: found is not None
         )
         if passed is not None and passed.schema_changed:
-            self._reload()
+            self._names_again(context.clock.now())
         if passed is not None and passed.tally is not None:
             undecided = {one.record for one in passed.planned.records if one.pending}
             self._tell_writes([key for key in passed.keys if key not in undecided], passed.tally)

@@ -11,6 +11,7 @@ from syncd.sandbox.fault import Fault, FaultKind
 from syncd.settings import Settings
 from syncd.store import sqlite
 from tests.flow.house import MINUTE, Lab
+from tests.flow.test_guards import crowded
 
 
 def adopted(folder: Path, **named: Any) -> Lab:
@@ -224,3 +225,55 @@ def test_payloads_that_are_gone_may_have_told_of_another_type(tmp_path: Path) ->
     lab.run(10 * MINUTE)
     told = lab.status()
     assert any('"Sync note"' in reason and "autoNumber" in reason for reason in told["reasons"]), told["reasons"]
+
+
+def test_while_the_names_cannot_be_read_again_only_what_is_empty_waits(tmp_path: Path) -> None:
+    """An invalid spec on disk keeps the old one at work, and with it the old names (SP01, I22)."""
+    lab = adopted(tmp_path)
+    repository, number = lab.world.pull_requests["Audit log"]
+    before = lab.pull_request(repository, number)["description"]
+    path = lab.config / "syncd.toml"
+    good = path.read_text()
+    path.write_text(good + "\n[nonsense]\n")
+    schema(lab, "add_choice", field="PR state", name="Parked")
+    lab.run(5 * MINUTE)
+    asked = requests_for_the_schema(lab)
+    lab.edit("Audit log", Details="")
+    lab.edit("Rate limits", Name="Rates")
+    lab.run(120 * MINUTE)
+    where = lab.world.pull_requests["Rate limits"]
+    assert "Rates" in lab.pull_request(*where)["title"], "every other record goes on"
+    assert lab.pull_request(repository, number)["description"] == before
+    assert requests_for_the_schema(lab) - asked <= 30, "later and later, not each minute"
+    told = lab.status()
+    assert (told["state"], told["syncs"]["features"]["pending"]) == ("degraded", 1)
+    path.write_text(good)
+    lab.run(20 * MINUTE)
+    assert lab.pull_request(repository, number)["description"] == ""
+
+
+def test_a_refused_plan_lets_no_emptied_cell_through(tmp_path: Path) -> None:
+    """While the guard's refusal stood the schema was not asked for, and then the rest of the plan fitted under its floor."""
+    lab, names = crowded(tmp_path)
+    for first, last in ((5, 15), (15, 25), (25, 30)):
+        lab.person("edit", records={lab.records[name]: {"Details": ""} for name in names[first:last]})
+        lab.run(70 * MINUTE)
+    before = {name: lab.pull_requests(name)[0][1]["description"] for name in names[:5]}
+    assert all(before.values())
+    lab.person("edit", records={lab.records[name]: {"Name": f"{name}, again"} for name in names[:25]})
+    lab.run(2 * MINUTE)
+    assert lab.status()["state"] == "halted"
+    unheard(lab)
+    schema(lab, "retype_field", field="Details", type="number", options={"precision": 0})
+    lab.person("edit", records={lab.records[name]: {"Name": name} for name in names[:25]})
+    lab.run(40 * MINUTE)
+    assert {name: lab.pull_requests(name)[0][1]["description"] for name in names[:5]} == before
+
+
+def test_a_pause_asks_for_no_schema(tmp_path: Path) -> None:
+    lab = adopted(tmp_path)
+    lab.control.pause("all", "weekend")
+    asked = requests_for_the_schema(lab)
+    lab.edit("Audit log", Details="")
+    lab.run(120 * MINUTE)
+    assert requests_for_the_schema(lab) == asked

@@ -9,6 +9,7 @@ from syncd import errors
 from syncd.commands import world as worlds
 from syncd.flow.effort import Effort
 from syncd.model.event import Dirt, DirtyWork
+from syncd.sandbox.fault import Fault, FaultKind
 from tests.build import NOW
 from tests.flow import stories
 from tests.flow.house import MINUTE, Lab
@@ -59,3 +60,33 @@ def test_a_compare_answers_the_marks_of_builds_that_wait_for_long(tmp_path: Path
     lab.control.compare("features")
     lab.run(MINUTE)
     assert work not in {mark.work for mark in lab.store.load_dirty_work(work.repository)}
+
+
+@pytest.mark.parametrize("service", ["airtable", "bitbucket"])
+def test_a_wait_that_a_service_asked_for_survives_a_restart(tmp_path: Path, service: str) -> None:
+    """Found by the simulator (AT01, BB01, PR01, I21): the budgets were kept once a minute only."""
+    lab = Lab(tmp_path)
+    stories.adopted(lab)
+    machine = lab.airtable if service == "airtable" else lab.bitbucket
+    machine.arm(Fault(kind=FaultKind.THROTTLE, count=1))
+    lab.control.compare("features")
+    while not machine.hits["throttle"]:
+        lab.run(timedelta(seconds=1))
+    before = lab.requests()[service]
+    lab.restart()
+    lab.run(timedelta(seconds=20))
+    assert lab.requests()[service] == before
+
+
+def test_a_compare_that_a_person_asks_for_does_not_wait_for_the_last_failure(tmp_path: Path) -> None:
+    """Found by the simulator (BB06, I35)."""
+    lab = Lab(tmp_path)
+    stories.adopted(lab)
+    lab.bitbucket.arm(Fault(kind=FaultKind.REFUSE, count=None, status=503))
+    lab.control.compare("features")
+    lab.run(30 * MINUTE)
+    lab.bitbucket.control("clear_faults", {}, lab.clock.now())
+    assert lab.status()["state"] == "degraded"
+    lab.control.compare("features")
+    lab.run(MINUTE)
+    assert lab.status()["state"] == "ok", lab.status()["reasons"]

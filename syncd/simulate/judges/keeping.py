@@ -68,7 +68,7 @@ def budgets(case: Case) -> Iterator[Violation]:
             if (
                 timedelta(milliseconds=200) < one.at - first < timedelta(seconds=29)
                 and not meta
-                and not _restart_after(case, first)
+                and not _unsaved(case, first)
             ):
                 yield broken("I21", f"{one.method} {one.path} while {service} asked us to wait", one.at)
                 return
@@ -87,8 +87,10 @@ def budgets(case: Case) -> Iterator[Violation]:
                 return
 
 
-def _restart_after(case: Case, at: datetime) -> bool:
-    return any(timedelta(0) <= one - at < timedelta(seconds=30) for one in case.evidence.starts)
+def _unsaved(case: Case, at: datetime) -> bool:
+    """Whether the process ended as it heard of it, or the disk did not take it."""
+    deaths = any(timedelta(0) <= one - at < timedelta(seconds=1) for one, _ in case.evidence.deaths)
+    return deaths or any(timedelta(0) <= one - at < timedelta(seconds=30) for one in case.disk_struck)
 
 
 def stubborn(case: Case) -> Iterator[Violation]:

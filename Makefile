@@ -47,7 +47,7 @@ format: $(STAMP) ## let ruff order imports and lay out the code
 simulate: $(STAMP) ## 10,000 lives of the whole daemon against faults on virtual time; ARGS="--seed 7"
 	$(BIN)/python -m tests.simulation.long --scenarios 10000 $(ARGS)
 
-simulate-long: $(STAMP) ## the same for an hour, every crash point of some scenarios, and the planted bugs
+simulate-long: $(STAMP) ## the same for an hour, deaths at the port calls of days and of each fault, and the planted bugs
 	$(BIN)/python -m tests.simulation.long --cpu-seconds 3600 --exhaustive $(ARGS)
 	$(BIN)/python -m tests.simulation.planted
 

@@ -28,11 +28,12 @@ _ALONE = frozenset({
 _NEEDS_SWEEP = frozenset({
     FaultId.AW01, FaultId.AW02, FaultId.AW03, FaultId.AW04, FaultId.BW03, FaultId.BW13, FaultId.BW19,
 })  # fmt: skip
-# What the only net there is has to bear: without this hardly any life would meet both.
+# What a net has to bear, mostly as the only one: without this hardly any life would meet both.
 _STRAINS = {
+    Net.ALL: (FaultId.AW14,),
     Net.HOOKS: (FaultId.BW01, FaultId.BW02, FaultId.BW02, FaultId.BW04, FaultId.BW07),
     Net.POLLING: (FaultId.CL01, FaultId.CL01, FaultId.CL02, FaultId.CL03),
-    Net.SWEEP: (FaultId.CL01, FaultId.CL02, FaultId.CL02, FaultId.CL03),
+    Net.SWEEP: (FaultId.CL01, FaultId.CL02, FaultId.CL02, FaultId.CL03, FaultId.SD03),
 }
 # What only a guard of small numbers stops.
 _TIGHT = frozenset({FaultId.BU01, FaultId.BU02, FaultId.BU03})
@@ -75,7 +76,8 @@ def scenario(home: setting.Setting, seed: int, faults: Sequence[FaultId] | None 
         # More of these than of any other fault: half of the promises are about them.
         kinds.append(FaultId.PR01)
     if faults is None and random.random() < 0.15:
-        kinds += [random.choice(_STRAINS[net])] if net in _STRAINS else []
+        strain = random.choice(_STRAINS[net])
+        kinds = [strain] if strain in _ALONE else [*kinds, strain]
     ops = _ordinary(grounds, random, len(kinds))
     for chosen in kinds:
         at = _moment(random, last_s)

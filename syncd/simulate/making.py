@@ -382,27 +382,24 @@ def _gap(on: Ground) -> Parts | None:
     if cells is None:
         return None
     number = on.random.randrange(2)
+    if on.status and on.random.random() < 0.3:
+        return _gap_forgotten(on, number, at_s)
     during = During(service="airtable", method="PATCH", after=on.random.choice((0, 0, 0, 1)))
     record = number + 2 if on.random.random() < 0.8 else on.record
-    dies = Death(
-        port="store",
-        what="save_changes",
-        when=on.random.choice(("before", "after")),
-        after=on.random.choice((0, 0, 1, 2)),
-    )
-    return Parts(
-        deaths=(dies,) if on.random.random() < 0.2 else (),
-        ops=(
-            Op(at_s=at_s, verb=on.random.choice(("merge", "merge", "decline")), arguments={"pull_request": number}),
-            Op(
-                at_s=at_s,
-                verb="edit",
-                arguments={"record": record, "cells": cells},
-                during=during,
-                fault="AW14",
-            ),
-        ),
-    )
+    closed = Op(at_s=at_s, verb=on.random.choice(("merge", "merge", "decline")), arguments={"pull_request": number})
+    return Parts(ops=(closed, _faster(record, cells, at_s, during)))
+
+
+def _gap_forgotten(on: Ground, number: int, at_s: float) -> Parts:
+    """The same with a value that is overwritten for certain, and a death when the payload that tells of it has just passed."""
+    dies = Death(port="store", what="save_changes", when="after", after=on.random.choice((0, 0, 0, 1)))
+    merged = Op(at_s=at_s, verb="merge", arguments={"pull_request": number})
+    during = During(service="airtable", method="PATCH")
+    return Parts(deaths=(dies,), ops=(merged, _faster(number + 2, {on.status: on.states[0]}, at_s, during)))
+
+
+def _faster(record: int, cells: Any, at_s: float, during: During) -> Op:
+    return Op(at_s=at_s, verb="edit", arguments={"record": record, "cells": cells}, during=during, fault="AW14")
 
 
 _LISTS = ("/statuses", "/statuses", "/statuses", "/statuses", "/refs/branches", "/pullrequests", "/deployments")

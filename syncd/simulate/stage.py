@@ -207,7 +207,7 @@ class Stage:
         self.witness = mortal.MemoryWitness(begin.witness)
         self.witness.fate = self.fate
         self.evidence = Evidence()
-        self.variant = scenario.variant
+        self.variant = self._worked = scenario.variant
         self.renamed: dict[str, str] = {}
         self.contended_at: list[datetime] = []
         # A life that begins in a synced world must not draw the ids again that its adoption drew, with seed 0.
@@ -295,6 +295,9 @@ class Stage:
                 if isinstance(error, errors.SpecError) and not self.evidence.starts and not self.scenario.events:
                     # Nothing was done to this world yet: no world fits the spec.
                     raise
+                if isinstance(error, errors.SpecError):
+                    # It died while it read a spec that it would have refused: a person puts back the one that worked.
+                    self.variant = self._worked
                 if self.store.failed:
                     # Started again by systemd, on what the disk holds.
                     self.store = self._open(self.image())
@@ -305,6 +308,7 @@ class Stage:
                 self._move_world()
         else:
             raise AssertionError(f"it never starts: {self.evidence.failed_starts[-1][1]}")
+        self._worked = self.variant
         self.house.switch = self.switch  # type: ignore[assignment]  # the same port, without files
         self.evidence.starts.append(self.clock.moment)
         self._employ()
@@ -807,7 +811,9 @@ class Stage:
         self.evidence.reloads.append((self.clock.moment, variant, problem))
         if problem:
             self.variant, self._employ_wanted = before, False
-        elif self._busy - {"listener"}:
+            return
+        self._worked = variant
+        if self._busy - {"listener"}:
             self._stopping = "the spec was read again"
         else:
             self._take_over()

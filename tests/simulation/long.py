@@ -10,15 +10,22 @@ import multiprocessing
 import os
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
+from random import Random
 
-from syncd.simulate import campaign, fault, generate, play, scenario, stage, tell
+from syncd.simulate import campaign, fault, generate, play, scenario, setting, stage, tell
 from syncd.simulate.campaign import Tally
+from syncd.simulate.scenario import Scenario, StoreTrouble
 from tests.simulation import homes
 
 # One scenario in so many is played at both cuts: the trace must be the same.
 BOTH_CUTS_EVERY = 100
+# Of a life of each fault: it dies at every so many port calls, and so far the statements go of which one fails.
+FAULT_STEP = 9
+FAILURES_MAX = 300
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,16 +114,51 @@ def _tell(given: argparse.Namespace, parts: list[Part], tally: Tally) -> None:
 
 
 def exhaustive(seed: int, scenarios: int = 10) -> bool:
-    """Die at every port call of some scenarios in turn. Returns whether a promise was broken."""
+    """
+    Die at every port call of some scenarios in turn; and of a life of each fault at every few calls, and with a disk that fails
+    there for a while. Returns whether a promise was broken.
+    """
     home, broken, played = homes.home(), 0, 0
-    for number in range(seed, seed + scenarios):
-        for one in campaign.every_death(home, generate.scenario(home, number)):
-            played += 1
-            if one.violations:
-                broken += 1
-                print(f"seed {number}: {homes.told(one)[:3]}")
-    print(f"{played} deaths at every port call of {scenarios} scenarios: {broken} broke a promise")
+    for what, one in chain(_whole_days(home, seed, scenarios), _each_fault(home, seed)):
+        played += 1
+        if one.violations:
+            broken += 1
+            print(f"{what}, seed {one.scenario.seed}: {homes.told(one)[:3]}\n{scenario.dump(one.scenario)}")
+    print(
+        f"{played} deaths and failures at the port calls of {scenarios} days and of a life of each fault: {broken} broke a promise"
+    )
     return bool(broken)
+
+
+def _whole_days(home: setting.Setting, seed: int, scenarios: int) -> Iterator[tuple[str, play.Played]]:
+    for number in range(seed, seed + scenarios):
+        for played in campaign.every_death(home, generate.scenario(home, number)):
+            yield "a day", played
+
+
+def _each_fault(home: setting.Setting, seed: int) -> Iterator[tuple[str, play.Played]]:
+    for one in fault.FaultId:
+        made = _life_of(home, one, seed)
+        for played in campaign.every_death(home, made, step=FAULT_STEP):
+            yield one.name, played
+        chances = Random(f"{seed}: {one.name}")
+        for after in range(0, FAILURES_MAX, FAULT_STEP):
+            failing = StoreTrouble(
+                fault="ST04",
+                statement=chances.choice(("BEGIN IMMEDIATE", "COMMIT", "INSERT", "UPDATE")),
+                after=after + chances.randrange(FAULT_STEP),
+                count=chances.choice((1, 3, 20)),
+            )
+            yield one.name, play.play(home, replace(made, store=(*made.store, failing)))
+
+
+def _life_of(home: setting.Setting, one: fault.FaultId, seed: int) -> Scenario:
+    """The first life from that seed on in which this fault strikes."""
+    for number in range(seed, seed + 200):
+        made = generate.scenario(home, number, [one])
+        if play.play(home, made).hits[one.name]:
+            return made
+    raise AssertionError(f"{one.name} strikes in no life from seed {seed} on")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from syncd.flow import (
     reading,
     recover,
     request,
+    schema,
     work,
     worker,
 )
@@ -345,6 +346,29 @@ def an_error_is_an_empty_list(to: Patches) -> None:
         return page
 
     to.wrap(bitbucket_translate, "page", make)
+
+
+@bug("I13")
+def what_another_type_emptied_is_an_edit(to: Patches) -> None:
+    to.set(schema, "changed", lambda context, tables: ())
+
+
+@bug("I07")
+def a_race_is_told_when_the_cursor_has_passed_it(to: Patches) -> None:
+    tell, races = changes._tell_races, list[Any]()
+
+    def make(old: Any) -> Any:
+        def poll(*given: Any) -> Any:
+            races.clear()
+            polled = old(*given)
+            for race in races:
+                tell(*race)
+            return polled
+
+        return poll
+
+    to.set(changes, "_tell_races", lambda *race: races.append(race))
+    to.wrap(changes, "poll", make)
 
 
 # ------------------------------------------------------------------------------------------------ journal

@@ -203,7 +203,13 @@ def absence(case: Case) -> Iterator[Violation]:
         for one in (sync.columns.run_id, sync.columns.state, sync.columns.note)
         if one is not None
     }
-    fields = {(rule.attribute or "").partition(".")[2]: rule.field.id for sync in case.syncs() for rule in sync.fields}
+    # Of every spec that was in force: a rule that is blocked at the end may have written before.
+    fields = {
+        (rule.attribute or "").partition(".")[2]: rule.field.id
+        for _, rules in case.spans
+        for sync in case.syncs(rules)
+        for rule in sync.fields
+    }
     for effect in (*cells_changed(case), *attributes_changed(case)):
         if (
             norm(effect.change.after) is not None

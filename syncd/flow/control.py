@@ -119,12 +119,16 @@ class Control:
         unknown = sorted(set(accept) - {"mass-change"})
         if unknown:
             raise errors.UsageError(f"nothing called {unknown[0]!r} can be accepted; there is: mass-change")
-        ran = [(context, *self._apply(context, plan_digest, "mass-change" in accept)) for context in self._chosen(sync)]
-        if any(tally.refused for _, _, tally in ran):
-            # As the worker does: it may name a field that is gone, or has another type now. After the last of them, as a
-            # reload ends what is under way.
-            self._reload()
-        self._wake()
+        ran: list[tuple[Context, str, outcomes.Tally]] = []
+        try:
+            for context in self._chosen(sync):
+                ran.append((context, *self._apply(context, plan_digest, "mass-change" in accept)))
+        finally:
+            if any(tally.refused for _, _, tally in ran):
+                # As the worker does: it may name a field that is gone, or has another type now. After the last of them, as a
+                # reload ends what is under way.
+                self._reload()
+            self._wake()
         return {"runs": [_ran(*one) for one in ran], "plans_left": 0}
 
     def _apply(self, context: Context, plan_digest: str | None, accept_mass_change: bool) -> tuple[str, outcomes.Tally]:

@@ -155,11 +155,10 @@ def carry_out(
     if doubtful and by != "daemon":
         context.store.release_records(keys, now, failed=False)
         return Pass(claimed=0, planned=planned, digest=plan_digest, schema_changed=True)
-    if doubtful:
-        made = planning.put_off(made, doubtful)
-        planned = made.plan
-        sendable = replace(sendable, records=tuple(one for one in sendable.records if one.record not in doubtful))
-    verdict = judge(context, sendable, collected.situations, now, accepting=accepting)
+    certain = replace(sendable, records=tuple(one for one in sendable.records if one.record not in doubtful))
+    # A standing refusal is of all of them: what waits for another reason does not make the rest allowed.
+    judged = sendable if refusal.standing(context) is not None else certain
+    verdict = judge(context, judged, collected.situations, now, accepting=accepting)
     if not verdict.allowed and not accept_mass_change:
         _refuse(context, keys, verdict, plan_digest, now, accepting=accepting)
         return Pass(
@@ -168,7 +167,11 @@ def carry_out(
             verdict="; ".join(verdict.reasons),
             largest=verdict.largest,
             digest=plan_digest,
+            schema_changed=bool(doubtful),
         )
+    if doubtful:
+        made, sendable = planning.put_off(made, doubtful), certain
+        planned = made.plan
     refusal.lift(context)
     _gone(context, collected.missing, marks, now)
     _put_off(context, made, marks, now)

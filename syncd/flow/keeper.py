@@ -151,10 +151,11 @@ class Keeper:
         together = tuple(one for one in self.contexts if one.sync.base == context.sync.base)
         try:
             polled = changes.poll(together, endpoint, now, partial(self._noticed, context, endpoint))
-        except errors.Gone:
-            # The hook is gone (reference/airtable.md 5.5): make it again and compare.
-            context.store.save_endpoint(replace(endpoint, active=False), None)
+        except errors.Gone as error:
+            # The list of hooks tells whether it is gone and to be made again (reference/airtable.md 5.5), or only not to be
+            # seen for a while: then what it holds must not be lost with it (AT14).
             self.check_endpoints()
+            effort.failed(error, context.clock.now(), context.ids.jitter())
             return
         except errors.ServiceError as error:
             effort.failed(error, context.clock.now(), context.ids.jitter())

@@ -33,6 +33,7 @@ class Ledger:
         self._store = store
         self._clock = clock
         self._lock = threading.Lock()
+        self._saving = threading.Lock()
         self._budgets: dict[str, Budget] = {}
         self._looked: tuple[datetime, float] | None = None
         self.charged: dict[str, int] = {}
@@ -124,9 +125,13 @@ class Ledger:
 
     def save(self) -> None:
         """Remember every budget in the state."""
-        with self._lock:
-            dumped: Mapping[str, Mapping[str, Any]] = {name: budget.dump(one) for name, one in self._budgets.items()}
-        self._store.save_ledgers(dumped)
+        # One at a time: an older sum must not be written over a newer one.
+        with self._saving:
+            with self._lock:
+                dumped: Mapping[str, Mapping[str, Any]] = {
+                    name: budget.dump(one) for name, one in self._budgets.items()
+                }
+            self._store.save_ledgers(dumped)
 
     def wait(self, seconds: float) -> None:
         """Let the pace pass."""

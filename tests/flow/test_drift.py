@@ -277,3 +277,37 @@ def test_a_pause_asks_for_no_schema(tmp_path: Path) -> None:
     lab.edit("Audit log", Details="")
     lab.run(120 * MINUTE)
     assert requests_for_the_schema(lab) == asked
+
+
+def _while_the_names_cannot_be_read(lab: Lab) -> None:
+    unheard(lab)
+    path = lab.config / "syncd.toml"
+    path.write_text(path.read_text() + "\n[nonsense]\n")
+    schema(lab, "add_choice", field="PR state", name="Parked")
+
+
+def test_a_refused_plan_stays_refused_whole_while_its_records_are_doubtful(tmp_path: Path) -> None:
+    lab, names = crowded(tmp_path)
+    lab.person("edit", records={lab.records[name]: {"Details": ""} for name in names[:20]})
+    lab.run(3 * MINUTE)
+    refused = lab.status()["syncs"]["features"]["refused_plan"]
+    assert refused
+    _while_the_names_cannot_be_read(lab)
+    lab.run(40 * MINUTE)
+    told = lab.status()
+    assert (told["state"], told["syncs"]["features"]["refused_plan"]) == ("halted", refused)
+    assert all(lab.pull_requests(name)[0][1]["description"] for name in names[:20])
+
+
+def test_a_refused_plan_with_a_doubtful_record_asks_for_the_names(tmp_path: Path) -> None:
+    lab, names = crowded(tmp_path)
+    unheard(lab)
+    schema(lab, "add_choice", field="PR state", name="Parked")
+    renamed = {lab.records[name]: {"Name": f"{name}, again"} for name in names[:25]}
+    lab.person("edit", records=renamed | {lab.records[names[29]]: {"Details": ""}})
+    lab.run(10 * MINUTE)
+    applied = lab.control.apply(None, lab.status()["syncs"]["features"]["refused_plan"], ["mass-change"])
+    assert applied["runs"]
+    lab.run(2 * MINUTE)
+    assert lab.pull_requests(names[29])[0][1]["description"] == ""
+    assert all("again" in lab.pull_requests(name)[0][1]["title"] for name in names[:25])

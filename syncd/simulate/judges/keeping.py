@@ -88,9 +88,10 @@ def budgets(case: Case) -> Iterator[Violation]:
 
 
 def _unsaved(case: Case, at: datetime) -> bool:
-    """Whether the process ended as it heard of it, or the disk did not take it."""
+    """Whether the process ended as it heard of it, the disk did not take it, or an older state was put in its place."""
     deaths = any(timedelta(0) <= one - at < timedelta(seconds=1) for one, _ in case.evidence.deaths)
-    return deaths or any(timedelta(0) <= one - at < timedelta(seconds=30) for one in case.disk_struck)
+    lost = (*case.disk_struck, *case.evidence.restored_at)
+    return deaths or any(timedelta(0) <= one - at < timedelta(seconds=30) for one in lost)
 
 
 def stubborn(case: Case) -> Iterator[Violation]:
